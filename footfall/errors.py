@@ -1,0 +1,91 @@
+"""The errors that Footfall raises, under one root.
+
+Each error says what is wrong, where (file, line, offset, field) and what to do. Facts are attributes, so that
+a program can act on them; the message is for people. Bad input is no error: it becomes a dead letter.
+"""
+
+from collections.abc import Sequence
+
+
+class FootfallError(Exception):
+    """Root of every error that Footfall raises itself.
+
+    Attributes:
+        exit_code: what the command line exits with when this error ends it (1: the run failed, 2: wrong usage).
+    """
+
+    exit_code = 1
+
+
+class UsageError(FootfallError):
+    """The command, a flag or an input path is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """One or more settings are wrong; all of them are in `problems`, one line each, secrets left out."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 setting is wrong" if count == 1 else f"{count} settings are wrong"
+        super().__init__("\n".join([f"{head}:", *(f"  - {problem}" for problem in self.problems)]))
+
+
+class PatternError(UsageError):
+    """A pattern is not well formed, or doesn't fit the event schema.
+
+    Attributes:
+        pattern: the pattern's name, or the file that should define it.
+        stage: the stage's name, where one is to blame.
+    """
+
+    def __init__(self, message: str, *, pattern: str, stage: str | None = None) -> None:
+        self.pattern = pattern
+        self.stage = stage
+        where = f"pattern {pattern!r}" + (f", stage {stage!r}" if stage else "")
+        super().__init__(f"{where}: {message}")
+
+
+class SourceError(FootfallError):
+    """An input can't be read (any further).
+
+    Attributes:
+        source: the file, or the name of the stream.
+        line: 1-based line at which reading stopped, where one is known.
+    """
+
+    def __init__(self, message: str, *, source: str, line: int | None = None) -> None:
+        self.source = source
+        self.line = line
+        where = source if line is None else f"{source}, line {line}"
+        super().__init__(f"{where}: {message}")
+
+
+class StateError(FootfallError):
+    """A run's state folder belongs to another run, another version, or is damaged."""
+
+
+class StoreError(FootfallError):
+    """ClickHouse can't be opened, migrated, written or asked.
+
+    Attributes:
+        code: ClickHouse's own error code, where it gave one.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class StoreBusyError(StoreError):
+    """The embedded store's folder is open in another process; `owner` says which, as far as it is known."""
+
+    def __init__(self, message: str, *, owner: str | None = None) -> None:
+        self.owner = owner
+        super().__init__(message)
+
+
+class RunError(FootfallError):
+    """A run could not go on; its state, if it keeps one, is that of its last snapshot."""

@@ -1,0 +1,88 @@
+"""Records as they come in, before they are decoded, and the interface that every source offers.
+
+A source has partitions, each an ordered run of records at offsets 0, 1, 2 …; reading a partition from a
+position gives the same records every time. Kafka, files and tables all sit behind `RecordSource`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_RECORD_BYTES = 1 << 20
+KEPT_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Consecutive records of one partition.
+
+    Attributes:
+        partition: the source partition's name.
+        first_offset: the offset of the block's first record; the others follow one by one.
+        count: how many records there are.
+        data: the records' bytes, a newline after each (the last one included). A record of over
+            `MAX_RECORD_BYTES` stands here as its first `KEPT_BYTES`.
+        source: the file (or topic) that they come from, for people.
+        first_line: the 1-based line of the first record in that file.
+        oversized: index in the block -> full size in bytes, of the records that were cut.
+        arrivals: arrival time of each record (ms, UTC) where the transport knows it, as a topic with log append
+            time does; a record's own arrival field goes before it.
+    """
+
+    partition: str
+    first_offset: int
+    count: int
+    data: bytes
+    source: str
+    first_line: int
+    oversized: Mapping[int, int] = field(default_factory=dict)
+    arrivals: npt.NDArray[np.int64] | None = None
+
+
+class RecordReader(ABC):
+    """Reads one partition. It is used by one thread, and owns what it opens until `close`."""
+
+    @abstractmethod
+    def read(self, max_records: int) -> RecordBlock | None:
+        """The next records, at most `max_records` and at least one; None at the partition's end.
+
+        Raises:
+            SourceError: the partition can't be read any further (a damaged file, say). What was returned
+                before stays valid, and everything readable before the damage has been returned.
+        """
+
+    @abstractmethod
+    def position(self) -> Any:
+        """Where the next `read` goes on: a small value that pickles, to be given to `RecordSource.open`."""
+
+    @abstractmethod
+    def progress(self) -> tuple[int, int | None]:
+        """Bytes of the input consumed so far, and in all where that is known; compressed bytes count as such."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what is open. Calling it twice is fine."""
+
+
+class RecordSource(ABC):
+    """A set of partitions. It pickles, and opens nothing before `open`."""
+
+    @abstractmethod
+    def partitions(self) -> list[str]:
+        """The partitions' names, sorted, without doubles; fixed for the run."""
+
+    @abstractmethod
+    def open(self, partition: str, position: Any | None) -> RecordReader:
+        """A reader of that partition, from its start or from a `position` that a reader of it gave.
+
+        Raises:
+            SourceError: it can't be opened, or doesn't reach that position.
+        """
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What makes this input itself and no other (JSON types): a state folder refuses another one."""
