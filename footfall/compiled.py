@@ -24,5 +24,5 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 def compiled_inline(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a small function that other compiled ones call; it isn't cached on its own."""
-    decorated: Callable[P, R] = numba.njit(inline="never", boundscheck=False)(function)
+    decorated: Callable[P, R] = numba.njit(boundscheck=False)(function)
     return decorated

@@ -48,6 +48,20 @@ class PatternError(UsageError):
         super().__init__(f"{where}: {message}")
 
 
+class ExpressionError(UsageError):
+    """A condition is not well formed, or doesn't fit the event schema; in a pattern it becomes a `PatternError`."""
+
+
+class PatternFilesError(UsageError):
+    """One or more pattern or case files are wrong; all of them are in `problems`, each with its file and line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem in the pattern files" if count == 1 else f"{count} problems in the pattern files"
+        super().__init__("\n".join([f"{head}:", *(f"  - {problem}" for problem in self.problems)]))
+
+
 class SourceError(FootfallError):
     """An input can't be read (any further).
 
@@ -85,6 +99,22 @@ class StoreBusyError(StoreError):
     def __init__(self, message: str, *, owner: str | None = None) -> None:
         self.owner = owner
         super().__init__(message)
+
+
+class StoreUnavailableError(StoreError):
+    """The store can't be reached or is overloaded just now; the same request may succeed later."""
+
+
+class SinkError(FootfallError):
+    """A sink can't take or keep rows: they don't fit the table, or its place can't be written.
+
+    Attributes:
+        table: the table's name, where one is to blame.
+    """
+
+    def __init__(self, message: str, *, table: str | None = None) -> None:
+        self.table = table
+        super().__init__(message if table is None else f"table {table}: {message}")
 
 
 class RunError(FootfallError):

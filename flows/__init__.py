@@ -1,0 +1,1 @@
+"""Bytewax dataflows: thin wiring of the engine's parts."""

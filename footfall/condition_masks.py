@@ -1,0 +1,146 @@
+"""Evaluating many conditions on a batch at once: for each event, one bit for each condition.
+
+Most conditions ask for the event's name, so those are answered once for each name that they know, and looked
+up. What else a condition joins to that with `&` is evaluated only on the rows where the name fits.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.envelope import SCHEMA
+from footfall.expression import EventField, Expression
+from footfall.expression_nodes import AllOf, AnyOf, Comparison, Constant, Membership, Not
+
+U64 = npt.NDArray[np.uint64]
+
+# Gathering a fraction of the rows costs about as much as evaluating a cheap condition on all of them.
+_SPARSE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What condition `bit` asks beside the event's name; `guarded` if it asks for the name too."""
+
+    bit: int
+    guarded: bool
+    rest: pl.Expr
+    costly: bool
+
+
+class ConditionMasks:
+    """Conditions prepared for evaluation.
+
+    Attributes:
+        columns: the event columns that `evaluate` reads.
+    """
+
+    def __init__(self, conditions: Sequence[Expression]) -> None:
+        self.columns = frozenset[str]().union(*(condition.columns() for condition in conditions))
+        self._by_name: list[tuple[int, Expression]] = []
+        self._parts: list[_Part] = []
+        for bit, condition in enumerate(conditions):
+            condition.check(SCHEMA)
+            asked = [part for part in _joined(condition) if _asks_for_name(part)]
+            rest = [part for part in _joined(condition) if not _asks_for_name(part)]
+            if asked:
+                self._by_name.append((bit, _all_of(asked)))
+            if rest:
+                other = _all_of(rest)
+                costly = "properties" in other.columns()
+                self._parts.append(_Part(bit, bool(asked), other.to_polars(SCHEMA), costly))
+        self._names = sorted({name for _, condition in self._by_name for name in _names_in(condition)})
+        self._dtype = pl.Enum(self._names)
+        self._mask_of_name = self._answers_for_names()
+
+    def evaluate(self, frame: pl.DataFrame) -> U64:
+        """For each row, the mask of the conditions that are true; `frame` has `columns`."""
+        masks = self._masks_by_name(frame)
+        always = [part for part in self._parts if not part.guarded]
+        guarded = [part for part in self._parts if part.guarded]
+        if always:
+            answers = frame.select(part.rest.alias(str(part.bit)) for part in always)
+            for part in always:
+                masks |= _bits(answers[str(part.bit)], part.bit)
+        if guarded:
+            self._narrow(frame, masks, guarded)
+        return masks
+
+    def _narrow(self, frame: pl.DataFrame, masks: U64, parts: list[_Part]) -> None:
+        """Clear the bits of `parts` where what they ask beside the name isn't true."""
+        asked = np.bitwise_or.reduce([np.uint64(1) << np.uint64(part.bit) for part in parts])
+        rows = np.flatnonzero(masks & asked)
+        if rows.size == 0:
+            return
+        dense = rows.size * _SPARSE > len(masks) and not any(part.costly for part in parts)
+        needed = frame.select(sorted(self.columns))
+        answers = (needed if dense else needed[rows]).select(part.rest.alias(str(part.bit)) for part in parts)
+        true = np.full(answers.height, ~asked, np.uint64)
+        for part in parts:
+            true |= _bits(answers[str(part.bit)], part.bit)
+        if dense:
+            masks &= true
+        else:
+            masks[rows] &= true
+
+    def _answers_for_names(self) -> U64:
+        # Two rows more than there are names: one for a name that no condition knows (longer than every known
+        # one, so it is none of them), and one for an event without a name.
+        unknown = "".join(self._names) + "?"
+        table = pl.DataFrame({"event": [*self._names, unknown, None]}, schema={"event": pl.String})
+        masks = np.zeros(table.height, np.uint64)
+        schema = pl.Schema({"event": pl.String()})
+        for bit, condition in self._by_name:
+            masks |= _bits(table.select(condition.to_polars(schema)).to_series(), bit)
+        return masks
+
+    def _masks_by_name(self, frame: pl.DataFrame) -> U64:
+        if not self._by_name:
+            return np.zeros(frame.height, np.uint64)
+        names = frame["event"]
+        codes = names.cast(self._dtype, strict=False).to_physical().cast(pl.UInt32)
+        places = codes.fill_null(len(self._names)).to_numpy()
+        masks: U64 = self._mask_of_name[places]
+        if names.null_count():
+            masks[names.is_null().to_numpy()] = self._mask_of_name[-1]
+        return masks
+
+
+def _joined(condition: Expression) -> tuple[Expression, ...]:
+    return condition.operands if isinstance(condition, AllOf) else (condition,)
+
+
+def _all_of(parts: list[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+
+def _asks_for_name(condition: Expression) -> bool:
+    """Whether it depends on the event's name alone, and on nothing of the name but which one it is."""
+    match condition:
+        case Comparison(operator="==" | "!=", left=EventField(name="event"), right=Constant()):
+            return True
+        case Membership(operand=EventField(name="event")):
+            return True
+        case Not() | AllOf() | AnyOf():
+            return all(_asks_for_name(child) for child in condition.children)
+        case _:
+            return False
+
+
+def _names_in(condition: Expression) -> Iterator[str]:
+    match condition:
+        case Comparison(right=Constant(value=str(name))):
+            yield name
+        case Membership(values=values):
+            yield from (str(value.value) for value in values)
+        case _:
+            for child in condition.children:
+                yield from _names_in(child)
+
+
+def _bits(answers: pl.Series, bit: int) -> U64:
+    true: U64 = answers.to_numpy().astype(np.uint64) << np.uint64(bit)
+    return true

@@ -1,0 +1,143 @@
+"""What a flow is wired from: the input, the shards' step and the output of one worker process.
+
+Flows (in `flows/`) only connect these; what they are made of is decided here, from a run's settings.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bytewax.operators import StatefulBatchLogic
+
+from footfall.clock import ClockSettings
+from footfall.envelope import SCHEMA
+from footfall.event_batch import ShardBatch
+from footfall.event_names import EventNames
+from footfall.expression import Expression, event
+from footfall.formats import Format, format_by_name
+from footfall.input import FormatMaker, InputSettings, Item, Letters, ReadAhead, RecordInput
+from footfall.output import AnswerOutput
+from footfall.pattern import Pattern
+from footfall.pattern_plan import PatternPlan
+from footfall.placement import shard_names
+from footfall.records import RecordSource
+from footfall.run_messages import Tell
+from footfall.sessions import SessionSettings
+from footfall.settings import Settings
+from footfall.shard import Settled, Shard, ShardSettings
+from footfall.sink import Sink
+
+
+class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
+    """A shard as Bytewax keeps it, under the shard's name."""
+
+    def __init__(self, settings: ShardSettings, names: tuple[str, ...], *, recoverable: bool) -> None:
+        self._settings = settings
+        self._names = names
+        self._recoverable = recoverable
+        self._shard: Shard | None = None
+
+    def resumed(self, state: bytes) -> "ShardStep":
+        """This step with the state of the last snapshot."""
+        if state:
+            self._shard = Shard.restore(self._settings, state)
+        return self
+
+    def on_batch(self, values: list[ShardBatch]) -> tuple[list[Settled], bool]:
+        """Take batches, give out what they settle; the shard stays for as long as the run does."""
+        if self._shard is None:
+            self._shard = Shard(self._names[values[0].shard], self._settings)
+        return self._shard.take(values), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes:
+        """The shard's state; nothing where the run keeps none, since Bytewax asks all the same."""
+        return self._shard.snapshot() if self._shard is not None and self._recoverable else b""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowParts:
+    """What a flow connects: `source` -> (letters | batches -> `new_shard`) -> `sink`."""
+
+    source: RecordInput
+    new_shard: Callable[[bytes | None], ShardStep]
+    sink: AnswerOutput
+
+
+def is_letters(item: Item) -> bool:
+    """Whether an item of the input goes past the shards, straight to the sinks."""
+    return isinstance(item[1], Letters)
+
+
+class _NamedFormat(FormatMaker):
+    def __init__(self, name: str, names: EventNames) -> None:
+        self._name = name
+        self._names = names
+
+    def __call__(self, columns: frozenset[str]) -> Format:
+        return format_by_name(self._name)(self._names, columns)
+
+
+def session_conditions(settings: Settings) -> tuple[Expression, ...]:
+    """The conditions that sessions count by, in the order of the bits that `footfall.sessions` gives them."""
+    return tuple(
+        event.is_in(names) for names in (settings.page_views, settings.clicks, settings.conversions)
+    )
+
+
+def pattern_plan(settings: Settings, patterns: Sequence[Pattern]) -> PatternPlan:
+    """The compiled patterns of a run, behind the conditions that sessions need."""
+    return PatternPlan.compile(patterns, reserved=session_conditions(settings))
+
+
+def flow_parts(
+    settings: Settings,
+    source: RecordSource,
+    plan: PatternPlan,
+    sinks: Sequence[Sink],
+    *,
+    tell: Tell,
+    stop: threading.Event,
+    ahead: ReadAhead,
+) -> FlowParts:
+    """The parts of one worker's dataflow.
+
+    Args:
+        settings: the run's settings.
+        source: the records.
+        plan: `pattern_plan(settings, patterns)`.
+        sinks: this process's sinks, not opened yet; none if the rows aren't wanted.
+        tell: takes progress and totals.
+        stop: once set, the input ends where it is.
+        ahead: shared by all workers, so that partitions are read in step.
+    """
+    names = shard_names(settings.shards)
+    stored = tuple(SCHEMA) if sinks else ()
+    event_names = EventNames.load(settings.event_names)
+    input_settings = InputSettings(
+        source=source,
+        new_format=_NamedFormat(settings.format, event_names),
+        clock=ClockSettings(settings.lateness, settings.idle_bound, settings.future_jump),
+        plan=plan,
+        shard_names=names,
+        batch_size=settings.batch_size,
+        read_ahead=settings.read_ahead,
+        event_columns=stored,
+    )
+    shard_settings = ShardSettings(
+        sessions=SessionSettings(settings.gap, settings.max_session, settings.split_on_campaign),
+        plan=plan,
+        partitions=len(source.partitions()),
+        wants_events=bool(sinks),
+        event_columns=stored,
+    )
+    recoverable = settings.state is not None
+
+    def new_shard(state: bytes | None) -> ShardStep:
+        step = ShardStep(shard_settings, names, recoverable=recoverable)
+        return step if state is None else step.resumed(state)
+
+    return FlowParts(
+        source=RecordInput(input_settings, ahead=ahead, tell=tell, stop=stop),
+        new_shard=new_shard,
+        sink=AnswerOutput(names, sinks, tell),
+    )

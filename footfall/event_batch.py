@@ -1,0 +1,168 @@
+"""One shard's events as they travel from a source partition to the shard: numbers for the engine, rows for people.
+
+The engine's loops see an event as one record of `EVENT`; its texts stay in the frame `rows` (row i belongs to
+event i) and are looked up only where an answer quotes them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.clock import NEVER
+from footfall.compiled import compiled
+from footfall.hashing import hash_texts
+from footfall.pattern_plan import PatternPlan
+
+HAS_PATH, HAS_REFERRER, HAS_UTM, HAS_USER, HAS_VALUE, HAS_CURRENCY = (1 << bit for bit in range(6))
+
+UTM_COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+
+QUOTED = ("visitor_id", "message_id", "user_id", "path", "referrer", "currency", *UTM_COLUMNS)
+"""The envelope columns that sessions and the evidence of matches quote; a batch's rows always have them."""
+
+ENGINE_COLUMNS = frozenset({*QUOTED, "value", "event_time", "arrival_time", "source_offset"})
+"""The envelope columns that the engine reads."""
+
+EVENT = np.dtype(
+    [
+        ("time", np.int64),
+        ("arrival", np.int64),
+        ("offset", np.int64),
+        ("row", np.int64),
+        ("visitor_high", np.uint64),
+        ("visitor_low", np.uint64),
+        ("message_high", np.uint64),
+        ("message_low", np.uint64),
+        ("mask", np.uint64),
+        ("page", np.uint64),
+        ("campaign", np.uint64),
+        ("currency", np.uint64),
+        ("value", np.int64),
+        ("partition", np.int32),
+        ("marks", np.int32),
+    ]
+)
+"""An event to the engine: times in ms (`NEVER` for no arrival), hashes (0 for null), `mask` with bit i set where
+the plan's condition i is true, `value` in millionths, `row` its number among all rows a shard has seen."""
+
+Events = npt.NDArray[np.void]
+
+
+@dataclass(slots=True)
+class ShardBatch:
+    """What one read of a source partition means to one shard; there may be no events in it.
+
+    Attributes:
+        shard: the shard's number.
+        partition: the source partition's number.
+        watermark: the partition's watermark after these events.
+        ended: the partition has no more records.
+        events: `EVENT` records in offset order, late ones left out.
+        same: shape (events, fields), the hashes of the fields that patterns run separately for.
+        rows: the events' envelope columns: those quoted, and those that the run stores.
+    """
+
+    shard: int
+    partition: int
+    watermark: int
+    ended: bool
+    events: Events
+    same: npt.NDArray[np.uint64]
+    rows: pl.DataFrame
+
+
+@compiled
+def _group(shard_of: Any, starts: Any, order: Any) -> None:
+    for i in range(shard_of.size):
+        starts[shard_of[i] + 1] += 1
+    for k in range(1, starts.size):
+        starts[k] += starts[k - 1]
+    fill = starts.copy()
+    for i in range(shard_of.size):
+        shard = shard_of[i]
+        order[fill[shard]] = i
+        fill[shard] += 1
+
+
+def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
+    marks = np.zeros(frame.height, np.int32)
+    bits = {
+        "path": HAS_PATH,
+        "referrer": HAS_REFERRER,
+        "user_id": HAS_USER,
+        "value": HAS_VALUE,
+        "currency": HAS_CURRENCY,
+        **dict.fromkeys(UTM_COLUMNS, HAS_UTM),
+    }
+    for column, bit in bits.items():
+        nulls = frame[column].null_count()
+        if nulls == 0:
+            marks |= bit
+        elif nulls < frame.height:
+            marks[frame[column].is_not_null().to_numpy()] |= bit
+    return marks
+
+
+def engine_events(frame: pl.DataFrame, plan: PatternPlan, partition: int) -> Events:
+    """Turn decoded events whose times are decided into `EVENT` records (`row` is left for the shard to give)."""
+    events = np.empty(frame.height, EVENT)
+    events["time"] = frame["event_time"].to_physical().to_numpy()
+    events["arrival"] = frame["arrival_time"].to_physical().fill_null(NEVER).to_numpy()
+    events["offset"] = frame["source_offset"].to_numpy()
+    events["row"] = 0
+    events["visitor_high"], events["visitor_low"] = hash_texts(frame["visitor_id"])
+    events["message_high"], events["message_low"] = hash_texts(frame["message_id"])
+    events["mask"] = plan.masks(frame).to_numpy()
+    for name, column in (("page", "path"), ("campaign", "utm_campaign"), ("currency", "currency")):
+        events[name] = hash_texts(frame[column])[1]
+    events["value"] = frame["value"].fill_null(0).to_numpy()
+    events["partition"] = partition
+    events["marks"] = _marks(frame)
+    return events
+
+
+def same_keys(frame: pl.DataFrame, fields: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+    """The hashes of the fields of `same(...)`, shape (rows, fields); 0 where an event lacks the field."""
+    keys = np.zeros((frame.height, len(fields)), np.uint64)
+    for position, name in enumerate(fields):
+        column = frame[name]
+        texts = column if column.dtype == pl.String else column.to_physical().cast(pl.String)
+        keys[:, position] = hash_texts(texts)[1]
+    return keys
+
+
+def split_by_shard(
+    frame: pl.DataFrame,
+    plan: PatternPlan,
+    columns: Sequence[str],
+    partition: int,
+    shards: int,
+    *,
+    watermark: int,
+    ended: bool,
+) -> list[ShardBatch]:
+    """One batch for every shard, from one read of a partition: a visitor's events all go to the same shard.
+
+    `columns` are those of the batches' rows.
+    """
+    events = engine_events(frame, plan, partition)
+    same = same_keys(frame, plan.same_fields)
+    frame = frame.select(columns)
+    if shards == 1:
+        return [ShardBatch(0, partition, watermark, ended, events, same, frame)]
+    shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
+    starts = np.zeros(shards + 1, np.int64)
+    order = np.empty(frame.height, np.int64)
+    _group(shard_of, starts, order)
+    events, same, frame = events[order], same[order], frame[order]
+    batches = []
+    for shard in range(shards):
+        start, end = int(starts[shard]), int(starts[shard + 1])
+        part = slice(start, end)
+        rows = frame.slice(start, end - start)
+        batches.append(ShardBatch(shard, partition, watermark, ended, events[part], same[part], rows))
+    return batches

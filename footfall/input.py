@@ -1,0 +1,287 @@
+"""The dataflow's input: a source's partitions, decoded, clocked and split by shard where they are read.
+
+Everything that depends on a partition's order (offsets, watermark, lateness) is decided here, before any split.
+A partition's resume state holds its position, its clock and its totals.
+"""
+
+import pickle
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from footfall.answers import Digest
+from footfall.clock import FOREVER, NEVER, ClockSettings, PartitionClock
+from footfall.envelope import SCHEMA
+from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
+from footfall.formats import Format
+from footfall.hashing import hash_binaries
+from footfall.pattern_plan import PatternPlan
+from footfall.records import RecordReader, RecordSource
+from footfall.run_messages import PartitionDone, Progress, Tell
+
+_WAIT = timedelta(milliseconds=2)
+_FILLED_LATER = frozenset({"source_partition", "late", "clock_capped"})
+
+
+@dataclass(slots=True)
+class Letters:
+    """Late events and dead letters of one read, as rows; None where there are none.
+
+    `done` is the partition's last word.
+    """
+
+    late: pl.DataFrame | None = None
+    dead: pl.DataFrame | None = None
+    done: PartitionDone | None = None
+
+
+Item = tuple[str, ShardBatch | Letters]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSettings:
+    """What the input is made of.
+
+    Attributes:
+        source: where records come from.
+        new_format: makes a format for a partition, given the envelope columns that are wanted.
+        clock: the partitions' clock bounds.
+        plan: the compiled patterns.
+        shard_names: the shards' names, which are the keys of what comes out.
+        batch_size: records in one read, at most.
+        read_ahead: how far (ms of event time) a partition may be ahead of the slowest.
+        event_columns: the envelope columns that sinks store; empty if none does.
+    """
+
+    source: RecordSource
+    new_format: "FormatMaker"
+    clock: ClockSettings
+    plan: PatternPlan
+    shard_names: tuple[str, ...]
+    batch_size: int
+    read_ahead: int
+    event_columns: tuple[str, ...]
+
+    @property
+    def decoded_columns(self) -> tuple[str, ...]:
+        """The columns to decode: what is stored, quoted, or matched on."""
+        wanted = {*self.event_columns, *ENGINE_COLUMNS, *self.plan.columns, "event"}
+        return tuple(name for name in SCHEMA if name in wanted - _FILLED_LATER)
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """The columns of the rows that travel on to the shards."""
+        return tuple(name for name in SCHEMA if name in {*self.event_columns, *QUOTED})
+
+
+class FormatMaker:
+    """Makes a `Format` for a partition; a named class, so that settings that hold it pickle."""
+
+    def __call__(self, columns: frozenset[str]) -> Format:
+        """A new format that decodes these envelope columns."""
+        raise NotImplementedError
+
+
+class ReadAhead:
+    """How far each partition has been read, in event time, so that all are read in step.
+
+    The table is an array of int64, one cell a partition: `NEVER` before its first event, `FOREVER` when it has
+    ended. Processes share it as a mapped file; each cell has one writer, and a stale read does no harm.
+    """
+
+    def __init__(self, cells: npt.NDArray[np.int64], bound: int) -> None:
+        self._cells = cells
+        self._bound = bound
+
+    def note(self, partition: int, time: int) -> None:
+        """This partition has been read up to that event time."""
+        self._cells[partition] = time
+
+    def must_wait(self, partition: int) -> bool:
+        """Whether the partition is further ahead of the slowest than the bound allows."""
+        mine = int(self._cells[partition])
+        if mine == NEVER:
+            return False
+        slowest = int(self._cells.min())
+        return slowest != FOREVER and (slowest == NEVER or mine > slowest + self._bound)
+
+
+@dataclass(slots=True)
+class _Totals:
+    records: int = 0
+    late: int = 0
+    dead: int = 0
+    clock_capped: int = 0
+    dead_reasons: dict[str, int] = field(default_factory=dict)
+    digest: Digest = field(default_factory=Digest)
+
+
+class PartitionInput(StatefulSourcePartition[Item, bytes]):
+    """One source partition as Bytewax reads it."""
+
+    def __init__(
+        self,
+        settings: InputSettings,
+        partition: str,
+        resume: bytes | None,
+        *,
+        ahead: ReadAhead,
+        tell: Tell,
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._name = partition
+        self._number = settings.source.partitions().index(partition)
+        self._ahead = ahead
+        self._tell = tell
+        self._stop = stop
+        self._waits = False
+        position: Any = None
+        self._done = False
+        self._clock = PartitionClock(settings.clock)
+        self._totals = _Totals()
+        if resume is not None:
+            position, self._done, self._clock, self._totals = pickle.loads(resume)  # noqa: S301 - our own state
+        self._position = position
+        self._format = settings.new_format(frozenset(settings.decoded_columns))
+        self._columns = settings.decoded_columns
+        self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
+        self._reader: RecordReader | None = None
+        if self._done:
+            ahead.note(self._number, FOREVER)
+        elif resume is not None:
+            ahead.note(self._number, self._clock.max_event_time)
+
+    def next_batch(self) -> Sequence[Item]:
+        """Read, decode and split the next records."""
+        if self._done or self._stop.is_set():
+            self.close()
+            raise StopIteration
+        self._waits = self._ahead.must_wait(self._number)
+        if self._waits:
+            return []
+        if self._reader is None:
+            self._reader = self._settings.source.open(self._name, self._position)
+        block = self._reader.read(self._settings.batch_size)
+        ended = block is None
+        letters = Letters()
+        events = self._blank
+        if block is not None:
+            decoded = self._format.decode(block)
+            events = decoded.events.select(self._columns)
+            self._totals.records += block.count
+            if decoded.dead.height:
+                letters.dead = decoded.dead
+                self._count_dead(decoded.dead)
+        events = self._clock.take(events, ended=ended)
+        events = self._part_late(events, letters)
+        self._position = self._reader.position()
+        self._ahead.note(self._number, FOREVER if ended else self._clock.max_event_time)
+        self._tell_progress()
+        batches = split_by_shard(
+            events,
+            self._settings.plan,
+            self._settings.row_columns,
+            self._number,
+            len(self._settings.shard_names),
+            watermark=self._clock.watermark,
+            ended=ended,
+        )
+        names = self._settings.shard_names
+        items: list[Item] = [(names[batch.shard], batch) for batch in batches]
+        if ended:
+            self._done = True
+            letters.done = self._last_word()
+        if letters.late is not None or letters.dead is not None or letters.done is not None:
+            items.append((names[self._number % len(names)], letters))
+        return items
+
+    def _part_late(self, events: pl.DataFrame, letters: Letters) -> pl.DataFrame:
+        if self._settings.event_columns:
+            events = events.with_columns(source_partition=pl.lit(self._name))
+        if events.height == 0:
+            return events.with_columns(late=pl.lit(False), clock_capped=pl.lit(False))
+        self._totals.clock_capped += int(events["clock_capped"].sum())
+        late = int(events["late"].sum())
+        if late:
+            rows = events.filter("late")
+            self._totals.late += late
+            self._totals.digest.add(
+                "late", rows.select("visitor_id", "message_id", "event", "event_time")
+            )
+            letters.late = rows
+            events = events.filter(~pl.col("late"))
+        return events
+
+    def _count_dead(self, dead: pl.DataFrame) -> None:
+        totals = self._totals
+        totals.dead += dead.height
+        for reason, count in dead["reason"].value_counts().iter_rows():
+            totals.dead_reasons[reason] = totals.dead_reasons.get(reason, 0) + count
+        totals.digest.add("dead", dead.select("reason", bytes=hash_binaries(dead["bytes"])))
+
+    def _tell_progress(self) -> None:
+        if self._reader is None:
+            return
+        bytes_read, bytes_total = self._reader.progress()
+        time = self._clock.max_event_time
+        self._tell(
+            Progress(self._name, self._totals.records, bytes_read, bytes_total, None if time == NEVER else time)
+        )
+
+    def _last_word(self) -> PartitionDone:
+        totals = self._totals
+        return PartitionDone(
+            self._name,
+            totals.records,
+            totals.late,
+            totals.dead,
+            totals.clock_capped,
+            (totals.digest.high, totals.digest.low),
+            totals.dead_reasons,
+        )
+
+    def next_awake(self) -> datetime | None:
+        """Soon again while the others have to catch up; at once otherwise."""
+        return datetime.now(UTC) + _WAIT if self._waits else None
+
+    def snapshot(self) -> bytes:
+        """Position, clock and totals."""
+        return pickle.dumps((self._position, self._done, self._clock, self._totals), protocol=5)
+
+    def close(self) -> None:
+        """Free the reader."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class RecordInput(FixedPartitionedSource[Item, bytes]):
+    """The source of the dataflow: keyed by shard, batches for the shards and letters for the sinks.
+
+    With `stop` set, every partition ends where it is: the last snapshot is taken, and nothing is released, since
+    only a partition's own end, which is in the data, closes anything.
+    """
+
+    def __init__(self, settings: InputSettings, *, ahead: ReadAhead, tell: Tell, stop: threading.Event) -> None:
+        self._settings = settings
+        self._ahead = ahead
+        self._tell = tell
+        self._stop = stop
+
+    def list_parts(self) -> list[str]:
+        """All partitions, on every worker; Bytewax spreads them."""
+        return self._settings.source.partitions()
+
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> PartitionInput:
+        """Open a partition, at its start or where it was."""
+        return PartitionInput(
+            self._settings, for_part, resume_state, ahead=self._ahead, tell=self._tell, stop=self._stop
+        )

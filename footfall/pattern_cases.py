@@ -1,0 +1,176 @@
+"""A pattern's own cases: small event sequences, and the matches that must come of each, and no others.
+
+They stand in `cases/<pattern>.json` beside the patterns:
+
+    {"pattern": "rage_click",
+     "cases": [{"name": "third click within the second",
+                "events": [{"t": 0, "event": "click", "element": "#buy"}, ...],
+                "matches": [{"click": [0, 1, 2]}]}]}
+
+An event's `t` is its time from the case's start, in milliseconds or as text ("10 min"); `visitor` names who
+acted ("v" if absent); other names are fields of the envelope as a record sends them, and what else there is goes
+to the properties. A match is, for each stage that takes events, their numbers in the case. The end of a case is
+the end of its input, so absences that are pending then count as matches. An empty list of matches says that
+there is none.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+
+from footfall.duration import parse_duration
+from footfall.envelope import FIELD_BY_NAME, MILLIONTHS, SCHEMA
+from footfall.errors import PatternFilesError
+from footfall.pattern import Pattern
+from footfall.polars_condition import JsonValue
+
+START_MS = 1_760_000_000_000
+"""The time at which every case starts, in ms."""
+
+_CASE_KEYS = {"name", "events", "matches"}
+_FILLED = {"event_time", "visitor_id", "message_id", "source_offset", "properties"}
+
+
+@dataclass(frozen=True, slots=True)
+class PatternCase:
+    """One case.
+
+    Attributes:
+        pattern: the pattern's name.
+        name: what the case shows.
+        events: the events as they are written, in the order in which they arrive.
+        matches: for each match, stage -> the numbers of its events.
+    """
+
+    pattern: str
+    name: str
+    events: tuple[Mapping[str, JsonValue], ...]
+    matches: tuple[Mapping[str, tuple[int, ...]], ...]
+
+    def frame(self) -> pl.DataFrame:
+        """The events in the envelope's columns, row i for event i; its message_id is "<i>"."""
+        rows = [_row(number, event) for number, event in enumerate(self.events)]
+        return pl.DataFrame(rows, schema={name: _plain(dtype) for name, dtype in SCHEMA.items()}).cast(
+            dict(SCHEMA)
+        )
+
+
+def load_cases(folder: Path, patterns: Sequence[Pattern]) -> tuple[PatternCase, ...]:
+    """The cases in `folder`, in the order of files and lines, each checked against the pattern that it names.
+
+    Raises:
+        PatternFilesError: files are wrong; it names all of them.
+    """
+    known = {pattern.name: pattern for pattern in patterns}
+    problems: list[str] = []
+    cases: list[PatternCase] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            cases.extend(_read_cases(path, known))
+        except _CaseError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise PatternFilesError(problems)
+    return tuple(cases)
+
+
+class _CaseError(Exception):
+    pass
+
+
+def _read_cases(path: Path, known: Mapping[str, Pattern]) -> list[PatternCase]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _CaseError(f"it isn't JSON: {error}") from error
+    if not isinstance(data, dict) or set(data) != {"pattern", "cases"} or not isinstance(data["cases"], list):
+        raise _CaseError('it must be {"pattern": name, "cases": [...]}')
+    pattern = known.get(str(data["pattern"]))
+    if pattern is None or path.stem != pattern.name:
+        raise _CaseError(
+            f"it is about pattern {data['pattern']!r}; the file is named after a pattern that exists"
+        )
+    cases = [_read_case(pattern, case) for case in data["cases"]]
+    names = [case.name for case in cases]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise _CaseError(f"two cases have the name {double[0]!r}")
+    return cases
+
+
+def _read_case(pattern: Pattern, data: JsonValue) -> PatternCase:
+    if not isinstance(data, dict) or set(data) != _CASE_KEYS:
+        raise _CaseError(f"a case has exactly {', '.join(sorted(_CASE_KEYS))}; found {str(data)[:60]}")
+    name = str(data["name"])
+    if not isinstance(data["events"], list) or not isinstance(data["matches"], list):
+        raise _CaseError(f"case {name!r}: events and matches are lists")
+    for number, event in enumerate(data["events"]):
+        try:
+            _row(number, event)
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise _CaseError(f"case {name!r}, event {number}: {error}") from error
+    matches = tuple(_read_match(pattern, name, match, data["events"]) for match in data["matches"])
+    return PatternCase(pattern.name, name, tuple(data["events"]), matches)
+
+
+def _read_match(
+    pattern: Pattern, case: str, match: JsonValue, events: Sequence[Mapping[str, JsonValue]]
+) -> dict[str, tuple[int, ...]]:
+    taking = {stage.name: stage.times for stage in pattern.stages if not stage.forbids}
+    if not isinstance(match, dict) or set(match) != set(taking):
+        raise _CaseError(f"case {case!r}: a match names the events of {', '.join(taking)}; found {match}")
+    found = {}
+    for stage, numbers in match.items():
+        if not isinstance(numbers, list) or not all(n in range(len(events)) for n in numbers):
+            raise _CaseError(f"case {case!r}, stage {stage!r}: {numbers} aren't numbers of events (from 0)")
+        if len(numbers) != taking[stage]:
+            raise _CaseError(
+                f"case {case!r}, stage {stage!r}: it takes {taking[stage]} events, not {len(numbers)}"
+            )
+        found[stage] = tuple(numbers)
+    visitors = {events[n].get("visitor", "v") for numbers in found.values() for n in numbers}
+    if len(visitors) > 1:
+        raise _CaseError(f"case {case!r}: a match is of one visitor, and {match} has events of several")
+    return found
+
+
+def _row(number: int, event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    time = START_MS + parse_duration(event["t"])
+    name = str(event["event"])
+    row: dict[str, JsonValue] = {
+        "message_id": str(number),
+        "visitor_id": str(event.get("visitor", "v")),
+        "event": name,
+        "event_original": name,
+        "event_time": time,
+        "event_time_sent": time,
+        "arrival_time": time,
+        "source_partition": "case",
+        "source_offset": number,
+        "late": False,
+        "clock_capped": False,
+        "bot": False,
+    }
+    properties = {}
+    for key, value in event.items():
+        field = FIELD_BY_NAME.get(key)
+        if key in ("t", "event", "visitor"):
+            continue
+        if field is None:
+            properties[key] = value
+        elif field.sent is None or key in _FILLED:
+            raise ValueError(f"{key} is filled in, and can't be given")
+        elif field.sent == "text" and not isinstance(value, str):
+            raise ValueError(f"{key} is a text, not {value!r}")
+        else:
+            row[key] = int(Decimal(str(value)) * MILLIONTHS) if field.sent == "money" else value
+    row["properties"] = json.dumps(properties, ensure_ascii=False)
+    return row
+
+
+def _plain(dtype: pl.DataType) -> pl.DataType:
+    return pl.Int64() if isinstance(dtype, pl.Datetime) else dtype

@@ -1,0 +1,382 @@
+"""A run: the parent process that checks it, starts its workers, watches them, and reports.
+
+The parent turns signals into a last snapshot and a clean end, starts all workers again when one dies (where the
+run keeps its state), and never touches the data itself. One worker or many, the way is the same.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import numpy as np
+
+from footfall import __version__
+from footfall.clock import NEVER
+from footfall.content import content_folder
+from footfall.errors import FootfallError, RunError, UsageError
+from footfall.file_sink import FileSink
+from footfall.file_source import FileSource
+from footfall.pattern_files import load_patterns
+from footfall.placement import shard_names
+from footfall.report import Report, Tally
+from footfall.run_messages import (
+    Message,
+    PartitionDone,
+    Progress,
+    ShardDone,
+    WorkerEnded,
+    WorkerFailed,
+    WorkerStarted,
+    decode_message,
+)
+from footfall.settings import Settings
+from footfall.state_folder import StateFolder
+from footfall.store import open_store, parse_dsn
+from footfall.worker import WorkerOrder
+
+MAX_RESTARTS = 3
+_OWNER_WAIT = 30.0
+_GRACE = 30.0
+_LOG_TAIL = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to run: settings, inputs (as on the command line) and the flow's name."""
+
+    settings: Settings
+    inputs: tuple[str, ...]
+    flow: str = "journeys"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: with a report, or interrupted (`report` is None)."""
+
+    report: Report | None
+    records: int
+    resumable: bool
+
+
+class WorkerDiedError(RunError):
+    """A worker went without a word (it was killed, or ran out of memory); its last output is in the message."""
+
+
+@dataclass(slots=True)
+class _Leg:
+    """What one set of workers has told."""
+
+    started: float | None = None
+    ended: float | None = None
+    stopped: bool = False
+    peaks: dict[int, int] = field(default_factory=dict)
+    failures: list[WorkerFailed] = field(default_factory=list)
+    first_records: dict[str, int] = field(default_factory=dict)
+    records: dict[str, int] = field(default_factory=dict)
+
+
+Watch = Callable[[Message], None]
+
+
+class Run:
+    """One run from its checks to its report; used once, in the main thread (it takes SIGINT and SIGTERM)."""
+
+    def __init__(self, request: RunRequest, watch: Watch | None = None) -> None:
+        """Check the run.
+
+        Args:
+            request: what to run.
+            watch: gets every message of the workers, in a thread of its own.
+
+        Raises:
+            FootfallError: the inputs, patterns or settings won't do; nothing has been started or written.
+        """
+        self._request = request
+        self._settings = request.settings
+        self._watch = watch
+        self._source = FileSource(request.inputs, partitioned=self._settings.partitioned)
+        self._patterns = load_patterns(self._settings.patterns or content_folder("patterns"))
+        self._tally = Tally()
+        self._stop = threading.Event()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def execute(self) -> Outcome:
+        """Run to the end, or to an interruption.
+
+        Raises:
+            FootfallError: the run failed; its state, if it keeps one, is that of its last snapshot.
+        """
+        with ExitStack() as stack:
+            state: StateFolder | None = None
+            resumed = False
+            if self._settings.state is not None:
+                state = StateFolder(self._settings.state)
+                stack.callback(state.close)
+                resumed = state.begin(self._identity())
+                finished = state.report()
+                if finished is not None:
+                    return Outcome(Report(**finished), 0, resumable=False)
+            if not resumed and self._settings.out is not None:
+                FileSink(self._settings.out, self._settings.out_format).clear()
+            self._take_signals(stack)
+            self._prepare_store(stack)
+            outcome = self._legs(state)
+            if state is not None and outcome.report is not None:
+                state.finish(outcome.report.to_json())
+            return outcome
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "footfall": __version__,
+            "flow": self._request.flow,
+            "settings": self._settings.identity(),
+            "inputs": self._source.identity(),
+            "patterns": {pattern.name: pattern.version for pattern in self._patterns},
+            "shards": list(shard_names(self._settings.shards)),
+            "out": str(self._settings.out) if self._settings.out else None,
+            "out_format": self._settings.out_format,
+            "store": self._settings.store != "none",
+        }
+
+    def _take_signals(self, stack: ExitStack) -> None:
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            again = self._stop.is_set()
+            self._stop.set()
+            for process in self._processes:
+                if process.poll() is None:
+                    process.kill() if again else process.send_signal(signal.SIGTERM)
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, on_signal))
+
+    def _prepare_store(self, stack: ExitStack) -> None:
+        """Migrate the store; with several workers, see that an embedded one has an owner they can all ask."""
+        if self._settings.store == "none":
+            return
+        address = parse_dsn(self._settings.store, database=self._settings.database)
+        if address.embedded and self._settings.workers > 1:
+            self._start_owner(stack, address.folder)
+        if address.embedded and self._settings.workers == 1:
+            return  # the worker opens the folder itself, and migrates it
+        store = open_store(address, wait_for_owner=_OWNER_WAIT)
+        try:
+            store.migrate()
+        finally:
+            store.close()
+
+    def _start_owner(self, stack: ExitStack, folder: Path) -> None:
+        """Start an owner of the folder, unless one is there; it ends when this process's end of a pipe closes."""
+        raise NotImplementedError
+
+    def _legs(self, state: StateFolder | None) -> Outcome:
+        restarts = 0
+        while True:
+            before = sum(done.records for done in self._tally.partitions.values())
+            leg = _Leg()
+            try:
+                self._run_workers(leg, state)
+            except WorkerDiedError:
+                if state is None or self._stop.is_set() or restarts >= MAX_RESTARTS:
+                    raise
+                restarts += 1
+                continue
+            seen = sum(leg.records.values())
+            if self._missing():
+                if not self._stop.is_set() and not leg.stopped:
+                    raise RunError(
+                        "the workers ended, but not all of the input was settled; this is a fault of Footfall's"
+                    )
+                return Outcome(None, max(seen, before), resumable=state is not None)
+            seconds = (leg.ended or 0.0) - (leg.started or 0.0)
+            first = sum(leg.first_records.values())
+            total = sum(done.records for done in self._tally.partitions.values())
+            report = self._tally.report(
+                pattern_versions={pattern.name: pattern.version for pattern in self._patterns},
+                workers=self._settings.workers,
+                seconds=seconds,
+                leg_records=total - first,
+                peak_rss_mb=sum(leg.peaks.values()) / 1024,
+                restarts=restarts,
+            )
+            return Outcome(report, total, resumable=False)
+
+    def _missing(self) -> list[str]:
+        return self._tally.missing(self._source.partitions(), shard_names(self._settings.shards))
+
+    def _run_workers(self, leg: _Leg, state: StateFolder | None) -> None:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
+            ahead = folder / "ahead"
+            np.full(len(self._source.partitions()), NEVER, np.int64).tofile(ahead)
+            read_fd, write_fd = os.pipe()
+            workers = self._settings.workers
+            addresses = _free_addresses(workers) if workers > 1 else ()
+            logs = []
+            lifelines = []
+            self._processes = []
+            try:
+                for number in range(workers):
+                    order = WorkerOrder(
+                        settings=self._settings,
+                        inputs=self._request.inputs,
+                        flow=self._request.flow,
+                        worker=number,
+                        addresses=tuple(addresses),
+                        ahead=ahead,
+                        recovery=None if state is None else state.recovery,
+                        message_fd=write_fd,
+                    )
+                    log = stack.enter_context((folder / f"worker-{number}.log").open("w+b"))
+                    process, lifeline = _start_worker(order, log)
+                    self._processes.append(process)
+                    logs.append(log)
+                    lifelines.append(lifeline)
+            finally:
+                os.close(write_fd)
+                if len(self._processes) < workers:
+                    self._end_processes()
+            if self._stop.is_set():
+                for process in self._processes:
+                    process.send_signal(signal.SIGTERM)
+            listener = threading.Thread(target=self._listen, args=(read_fd, leg), daemon=True)
+            listener.start()
+            try:
+                self._wait_for_workers()
+            finally:
+                self._end_processes()
+                for lifeline in lifelines:
+                    os.close(lifeline)
+                listener.join()
+            self._raise_failures(leg, logs)
+
+    def _wait_for_workers(self) -> None:
+        """Wait until all have ended; when one fails, its peers get a moment to end, too."""
+        deadline: float | None = None
+        while any(process.poll() is None for process in self._processes):
+            failed = any(process.poll() not in {None, 0} for process in self._processes)
+            if failed and deadline is None:
+                deadline = time.monotonic() + _GRACE / 10
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+
+    def _end_processes(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def _listen(self, read_fd: int, leg: _Leg) -> None:
+        with os.fdopen(read_fd, "rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break  # a worker was killed in the middle of a word
+                message = decode_message(line)
+                self._note(message, leg)
+                if self._watch is not None:
+                    self._watch(message)
+
+    def _note(self, message: Message, leg: _Leg) -> None:
+        match message:
+            case Progress():
+                leg.first_records.setdefault(message.partition, message.records)
+                leg.records[message.partition] = message.records
+            case PartitionDone():
+                self._tally.partitions[message.partition] = message
+                leg.records[message.partition] = message.records
+                leg.first_records.setdefault(message.partition, message.records)
+            case ShardDone():
+                self._tally.shards[message.shard] = message
+            case WorkerStarted():
+                leg.started = min(leg.started or message.monotonic, message.monotonic)
+            case WorkerEnded():
+                leg.ended = max(leg.ended or message.monotonic, message.monotonic)
+                leg.stopped |= message.stopped
+                leg.peaks[message.worker] = message.peak_rss_kb
+            case WorkerFailed():
+                leg.failures.append(message)
+
+    def _raise_failures(self, leg: _Leg, logs: Sequence[IO[bytes]]) -> None:
+        codes = [process.returncode for process in self._processes]
+        if not any(codes):
+            return
+        for failure in leg.failures:
+            if not _is_echo(failure):
+                raise _as_error(failure)
+        for number, code in enumerate(codes):
+            if code < 0:
+                name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+                raise WorkerDiedError(f"worker {number} was ended by {name}")
+        logs[0].seek(0)
+        tails = "\n".join(_tail(log) for log in logs)
+        words = "\n".join(failure.message for failure in leg.failures)
+        raise WorkerDiedError(f"the workers ended with exit codes {codes}\n{words}\n{tails}".rstrip())
+
+
+def _is_echo(failure: WorkerFailed) -> bool:
+    """Whether a worker only says that a peer has gone."""
+    return failure.message.startswith(("RuntimeError", "PanicException", "KeyboardInterrupt"))
+
+
+def _as_error(failure: WorkerFailed) -> FootfallError:
+    error: FootfallError = (
+        UsageError(failure.message) if failure.exit_code == UsageError.exit_code else RunError(failure.message)
+    )
+    error.add_note(failure.traceback)
+    return error
+
+
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - _LOG_TAIL))
+    return log.read().decode(errors="replace").strip()
+
+
+def _free_addresses(count: int) -> list[str]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _start_worker(order: WorkerOrder, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a worker and give it its order; the lifeline's end that comes back is to be kept open."""
+    order_read, order_write = os.pipe()
+    environment = {
+        **os.environ,
+        # A worker is one process with one Polars thread: processes share the cores, threads would fight.
+        "POLARS_MAX_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "footfall.worker", str(order_read)],
+            stdout=log,
+            stderr=log,
+            pass_fds=(order_read, order.message_fd),
+            env=environment,
+            start_new_session=True,
+        )
+    finally:
+        os.close(order_read)
+    data = pickle.dumps(order)
+    with suppress(BrokenPipeError):
+        os.write(order_write, len(data).to_bytes(8, "little") + data)
+    return process, order_write

@@ -1,0 +1,114 @@
+"""What a worker tells the process that started it: progress, and the totals that make up the run's report.
+
+Messages are JSON lines on a pipe. Totals are the whole run's (they are part of the recovered state), so a message
+that comes again after a restart replaces the one before.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+
+class Progress(msgspec.Struct, tag="progress"):
+    """How far a partition has been read: records and bytes so far, `bytes_total` where known, event time in ms."""
+
+    partition: str
+    records: int
+    bytes_read: int
+    bytes_total: int | None
+    event_time: int | None
+
+
+class PartitionDone(msgspec.Struct, tag="partition_done"):
+    """A partition has been read to its end: what was in it. `digest` covers late events and dead letters."""
+
+    partition: str
+    records: int
+    late: int
+    dead: int
+    clock_capped: int
+    digest: tuple[int, int]
+    dead_reasons: dict[str, int]
+
+
+class ShardDone(msgspec.Struct, tag="shard_done"):
+    """A shard has settled all it was given.
+
+    `session_sums` are sums over its sessions (`SUMMED` in `footfall.shard`), `digest` covers its sessions and
+    matches.
+    """
+
+    shard: str
+    events: int
+    duplicates: int
+    sessions: int
+    sessions_at_end: int
+    matches: dict[str, int]
+    matches_at_end: dict[str, int]
+    pending: int
+    session_sums: dict[str, int]
+    digest: tuple[int, int]
+
+
+class WorkerStarted(msgspec.Struct, tag="worker_started"):
+    """The worker's dataflow is about to run; `monotonic` is the machine's monotonic clock in seconds."""
+
+    worker: int
+    monotonic: float
+
+
+class WorkerEnded(msgspec.Struct, tag="worker_ended"):
+    """The worker's dataflow has come to its end, or was asked to stop (`stopped`)."""
+
+    worker: int
+    stopped: bool
+    monotonic: float
+    peak_rss_kb: int
+
+
+class WorkerFailed(msgspec.Struct, tag="worker_failed"):
+    """The worker gives up; `message` is for people, `exit_code` as FootfallError has it, `traceback` for a log."""
+
+    worker: int
+    message: str
+    exit_code: int
+    traceback: str
+
+
+Message = Progress | PartitionDone | ShardDone | WorkerStarted | WorkerEnded | WorkerFailed
+Tell = Callable[[Message], None]
+
+_decoder = msgspec.json.Decoder(Message)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_message(line: bytes) -> Message:
+    """The message on a line."""
+    return _decoder.decode(line)
+
+
+def encode_message(message: Message) -> bytes:
+    """The message as a line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+class Pacer:
+    """Passes messages on, but of each partition's progress at most one every `seconds`."""
+
+    def __init__(self, tell: Tell, seconds: float = 0.25) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, message: Message) -> None:
+        """Pass the message on, or drop it if it is progress and too soon."""
+        if isinstance(message, Progress):
+            now = time.monotonic()
+            with self._lock:
+                if now - self._last.get(message.partition, 0.0) < self._seconds:
+                    return
+                self._last[message.partition] = now
+        self._tell(message)

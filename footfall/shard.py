@@ -1,0 +1,289 @@
+"""A shard: the state of one hash bucket of visitors, and what settles as its watermark moves on.
+
+Events wait until the smallest watermark of the partitions that feed the shard has passed them. Then they are put
+into their final order (event time, arrival, partition, offset), duplicates go, sessions and patterns take them,
+and what they prove comes out, in event-time order. Nothing here reads a clock or knows where batches end.
+"""
+
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.answers import Digest, Window, match_rows, session_rows
+from footfall.clock import FOREVER, NEVER
+from footfall.compiled import compiled
+from footfall.errors import StateError
+from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
+from footfall.matcher import Matcher
+from footfall.pattern_plan import PatternPlan
+from footfall.row_store import RowStore
+from footfall.run_messages import ShardDone
+from footfall.sessions import SessionSettings, SessionTracker, superseded
+from footfall.visitors import ROW_FIELDS, VisitorTable
+
+STATE_VERSION = 1
+
+SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
+"""The columns of sessions that a run's report sums up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSettings:
+    """What a shard is built from; all shards of a run share one.
+
+    Attributes:
+        sessions: the sessions' bounds.
+        plan: the patterns' compiled form.
+        partitions: how many source partitions feed the shard.
+        wants_events: whether settled events are given out as rows (a sink stores them).
+        event_columns: the envelope columns of those rows.
+    """
+
+    sessions: SessionSettings
+    plan: PatternPlan
+    partitions: int
+    wants_events: bool
+    event_columns: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class ShardTotals:
+    """What a shard has counted and answered since the run began; it adds up over shards."""
+
+    events: int = 0
+    duplicates: int = 0
+    sessions: int = 0
+    sessions_at_end: int = 0
+    matches: dict[str, int] = field(default_factory=dict)
+    matches_at_end: dict[str, int] = field(default_factory=dict)
+    pending: int = 0
+    session_sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0))
+    digest: Digest = field(default_factory=Digest)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a round proves: rows by table, and at the end of the input the shard's last word."""
+
+    events: pl.DataFrame | None
+    sessions: pl.DataFrame
+    matches: pl.DataFrame
+    done: ShardDone | None = None
+
+
+@compiled
+def _order_ties(events: Any, order: Any) -> None:
+    # Runs of equal times are short: insertion sort by (arrival, partition, offset).
+    for i in range(1, order.size):
+        here = order[i]
+        j = i
+        while j > 0:
+            a = events[order[j - 1]]
+            b = events[here]
+            if a.time != b.time:
+                break
+            if a.arrival < b.arrival or (
+                a.arrival == b.arrival
+                and (a.partition < b.partition or (a.partition == b.partition and a.offset < b.offset))
+            ):
+                break
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = here
+
+
+def final_order(events: Events) -> npt.NDArray[np.int64]:
+    """The places of events sorted by (event time, arrival, partition, offset)."""
+    order = np.argsort(events["time"], kind="stable")
+    _order_ties(events, order)
+    return order
+
+
+def _order_waiting(events: Events, partitions: int) -> npt.NDArray[np.int64]:
+    if partitions == 1:
+        return final_order(events)
+    # Many equal times from many partitions would make the insertion sort slow.
+    return np.lexsort((events["offset"], events["partition"], events["arrival"], events["time"]))
+
+
+@dataclass(slots=True)
+class Shard:
+    """The state of a shard. `snapshot` gives it as bytes, `restore` takes them back.
+
+    A restart keeps: partition watermarks, waiting events, live visitors with their open sessions and partial
+    matches, the rows that these quote, and the totals.
+    """
+
+    name: str
+    settings: ShardSettings
+    watermarks: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ended: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    settled: int = NEVER
+    waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
+    waiting_same: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
+    waiting_rows: pl.DataFrame | None = None
+    next_row: int = 0
+    visitors: VisitorTable = field(default_factory=VisitorTable)
+    sessions: SessionTracker = field(init=False)
+    matcher: Matcher = field(default_factory=Matcher)
+    rows: RowStore = field(default_factory=RowStore)
+    totals: ShardTotals = field(default_factory=ShardTotals)
+
+    def __post_init__(self) -> None:
+        self.sessions = SessionTracker(self.settings.sessions)
+        self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
+        self.ended = np.zeros(self.settings.partitions, np.bool_)
+        self.waiting_same = np.zeros((0, len(self.settings.plan.same_fields)), np.uint64)
+
+    def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
+        """Take what the source partitions have read; give out what that settles, in order."""
+        arrived = [batch for batch in batches if batch.events.size]
+        for batch in batches:
+            self.watermarks[batch.partition] = max(self.watermarks[batch.partition], batch.watermark)
+            self.ended[batch.partition] |= batch.ended
+        if arrived or self.waiting_rows is None:
+            self._wait(arrived, batches[0].rows)
+        if not self.ended.all():
+            until = int(self.watermarks[~self.ended].min())
+            return [self._settle(until, at_end=False)] if until > self.settled else []
+        # The clock's last time doesn't depend on which partition happened to end last.
+        regular = self._settle(int(self.watermarks.max()), at_end=False)
+        self.totals.pending += self.matcher.forget_long_waits(self.settings.plan, self.visitors)
+        return [regular, self._settle(FOREVER - 1, at_end=True)]
+
+    def _wait(self, arrived: list[ShardBatch], blank: pl.DataFrame) -> None:
+        frames = [batch.rows for batch in arrived]
+        if self.waiting_rows is not None:
+            frames.insert(0, self.waiting_rows)
+        self.waiting_rows = pl.concat(frames) if frames else blank.clear()
+        self.waiting = np.concatenate([self.waiting, *(batch.events for batch in arrived)])
+        self.waiting_same = np.concatenate([self.waiting_same, *(batch.same for batch in arrived)])
+
+    def _settle(self, until: int, *, at_end: bool) -> Settled:
+        self.settled = until
+        waiting, same = self.waiting, self.waiting_same
+        rows = self.waiting_rows
+        if rows is None:
+            msg = "a shard settled before its first batch; this is a fault of Footfall's"
+            raise StateError(msg)
+        order = _order_waiting(waiting, self.settings.partitions)
+        due = int(np.searchsorted(waiting["time"][order], until, side="right"))
+        dropped = superseded(waiting, order[::-1].copy(), self.settings.sessions.gap)
+        taken, left = order[:due], np.sort(order[due:])
+        since = self.next_row
+        self.next_row += due
+        events = waiting[taken]
+        events["row"] = np.arange(since, since + due)
+        dropped = dropped[taken]
+        self.waiting, self.waiting_same = waiting[left], same[left]
+        self.waiting_rows = rows[left] if due else rows
+
+        places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
+        matches = self.matcher.settle(
+            self.settings.plan, events, same[taken], places_of, until, self.visitors
+        )
+        window = Window(self.rows, rows, taken, since)
+        session_frame = session_rows(closed, window, at_end=at_end)
+        match_frame = match_rows(matches, self.settings.plan, window, at_end=at_end)
+        self._keep_quoted(touched, window)
+        self.visitors.free_idle()
+        self._count(due, int(dropped.sum()), session_frame, match_frame, at_end=at_end)
+        kept = None
+        if self.settings.wants_events and due:
+            kept = rows.select(self.settings.event_columns)[taken[~dropped]]
+        return Settled(kept, session_frame, match_frame, self._last_word() if at_end else None)
+
+    def _last_word(self) -> ShardDone:
+        totals = self.totals
+        return ShardDone(
+            self.name,
+            totals.events,
+            totals.duplicates,
+            totals.sessions,
+            totals.sessions_at_end,
+            totals.matches,
+            totals.matches_at_end,
+            totals.pending,
+            totals.session_sums,
+            (totals.digest.high, totals.digest.low),
+        )
+
+    def _keep_quoted(self, touched: npt.NDArray[np.int64], window: Window) -> None:
+        """Keep the rows of this round that open sessions and partial matches quote from now on."""
+        records = self.visitors.records[touched]
+        records = records[records["open"] != 0]
+        quoted = [records[name] for name in ROW_FIELDS]
+        quoted.append(self.matcher.fresh_rows(window.since))
+        numbers = np.unique(np.concatenate(quoted))
+        numbers = numbers[np.searchsorted(numbers, window.since) :]
+        if numbers.size:
+            self.rows.keep(numbers, window.rows[window.places[numbers - window.since]].select(QUOTED))
+        if self.rows.wants_sweep():
+            live = self.visitors.records[: self.visitors.high_water]
+            live = live[(live["used"] != 0) & (live["open"] != 0)]
+            self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), self.matcher.held_rows()]))
+
+    def _count(
+        self, taken: int, dropped: int, sessions: pl.DataFrame, matches: pl.DataFrame, *, at_end: bool
+    ) -> None:
+        totals = self.totals
+        totals.events += taken - dropped
+        totals.duplicates += dropped
+        totals.sessions += sessions.height
+        for name in SUMMED:
+            totals.session_sums[name] += int(sessions[name].sum())
+        counts = Counter(matches["pattern"].to_list())
+        for name, count in counts.items():
+            totals.matches[name] = totals.matches.get(name, 0) + count
+        if at_end:
+            totals.sessions_at_end += sessions.height
+            for name, count in counts.items():
+                totals.matches_at_end[name] = totals.matches_at_end.get(name, 0) + count
+        totals.digest.add("session", sessions)
+        totals.digest.add("match", matches)
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; later rounds don't touch them."""
+        parts = {
+            "version": STATE_VERSION,
+            "name": self.name,
+            "watermarks": self.watermarks,
+            "ended": self.ended,
+            "settled": self.settled,
+            "waiting": self.waiting,
+            "waiting_same": self.waiting_same,
+            "waiting_rows": self.waiting_rows,
+            "next_row": self.next_row,
+            "visitors": self.visitors,
+            "sessions": self.sessions,
+            "matcher": self.matcher,
+            "rows": self.rows,
+            "totals": self.totals,
+        }
+        return pickle.dumps(parts, protocol=5)
+
+    @classmethod
+    def restore(cls, settings: ShardSettings, state: bytes) -> "Shard":
+        """A shard with the state that `snapshot` gave.
+
+        Raises:
+            StateError: the state was written by another version of Footfall.
+        """
+        parts = pickle.loads(state)  # noqa: S301 - it comes from this run's own state folder
+        version = parts.pop("version", None)
+        if version != STATE_VERSION:
+            msg = (
+                f"the kept state has version {version}, this Footfall reads {STATE_VERSION}: "
+                "finish the run with the version that began it, or start anew with an empty --state folder"
+            )
+            raise StateError(msg)
+        shard = cls(parts.pop("name"), settings)
+        for name, value in parts.items():
+            setattr(shard, name, value)
+        return shard

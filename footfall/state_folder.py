@@ -1,0 +1,132 @@
+"""A run's state folder: whose it is, its recovery data, and, once the run is done, its report.
+
+    run.json     what the run is: inputs, settings, patterns, shards (another run is refused)
+    recovery/    Bytewax's recovery store
+    report.json  what the finished run reported
+
+The folder is locked while a run uses it; the lock ends with the process, however it ends.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bytewax.recovery import init_db_dir
+
+from footfall.errors import StateError
+
+FORMAT_VERSION = 1
+_RECOVERY_PARTS = 4
+
+
+class StateFolder:
+    """The state folder of one run, locked until `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock the folder, making it if need be.
+
+        Raises:
+            StateError: another run is using it, or it can't be made.
+        """
+        self.folder = folder
+        self._lock: int | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._lock or 0, 64).decode(errors="replace").strip() or "another process"
+            self.close()
+            raise StateError(
+                f"the state folder {folder} is in use by {holder}: wait for that run, or name another folder"
+            ) from error
+        except OSError as error:
+            raise StateError(f"the state folder {folder} can't be used: {error.strerror}") from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
+
+    @property
+    def recovery(self) -> Path:
+        """Bytewax's part of the folder."""
+        return self.folder / "recovery"
+
+    def begin(self, identity: dict[str, Any]) -> bool:
+        """Make the folder this run's; True if the run was begun before, and goes on.
+
+        Raises:
+            StateError: it belongs to another run; the message says what differs.
+        """
+        identity = {"format": FORMAT_VERSION, **json.loads(json.dumps(identity))}
+        path = self.folder / "run.json"
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text())
+            except ValueError as error:
+                raise StateError(
+                    f"{path} is damaged ({error}): begin anew with an empty --state folder"
+                ) from error
+            differences = _differences(kept, identity)
+            if differences:
+                lines = "\n".join(f"  - {line}" for line in differences)
+                raise StateError(
+                    f"the state folder {self.folder} belongs to another run:\n{lines}\n"
+                    "Give the same command again to continue that run, or name an empty --state folder."
+                )
+            return True
+        others = [entry.name for entry in self.folder.iterdir() if entry.name not in {"lock", "recovery"}]
+        if others:
+            raise StateError(
+                f"{self.folder} holds other files ({', '.join(sorted(others)[:3])} …): name an empty folder"
+            )
+        self.recovery.mkdir(exist_ok=True)
+        for leftover in self.recovery.iterdir():
+            leftover.unlink()
+        init_db_dir(self.recovery, _RECOVERY_PARTS)
+        _write_whole(path, json.dumps(identity, indent=1))
+        return False
+
+    def report(self) -> dict[str, Any] | None:
+        """The finished run's report; None while it isn't finished."""
+        path = self.folder / "report.json"
+        if not path.exists():
+            return None
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """Keep the report of the finished run."""
+        _write_whole(self.folder / "report.json", json.dumps(report, indent=1))
+
+    def close(self) -> None:
+        """Unlock the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_suffix(".new")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _differences(kept: Any, given: Any, where: str = "") -> list[str]:
+    if isinstance(kept, dict) and isinstance(given, dict):
+        lines = []
+        for name in sorted({*kept, *given}):
+            place = f"{where}.{name}" if where else name
+            lines += _differences(kept.get(name), given.get(name), place)
+        return lines
+    if kept == given:
+        return []
+    return [f"{where}: the folder's run has {_shown(kept)}, this one {_shown(given)}"]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,179 @@
+"""One worker process: it gets its order from the parent through a pipe, runs the dataflow, and reports back.
+
+Started as `python -m footfall.worker ORDER_FD`. The order pipe stays open as a lifeline: when the parent is gone,
+however it went, the worker ends at once, and the last snapshot stands.
+"""
+
+import os
+import pickle
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from footfall.content import content_folder, load_flow
+from footfall.dataflow import flow_parts, pattern_plan
+from footfall.errors import FootfallError
+from footfall.file_sink import FileSink
+from footfall.file_source import FileSource
+from footfall.input import ReadAhead
+from footfall.pattern_files import load_patterns
+from footfall.run_messages import Message, Pacer, WorkerEnded, WorkerFailed, WorkerStarted, encode_message
+from footfall.settings import Settings
+from footfall.sink import Sink
+from footfall.store import parse_dsn
+from footfall.store_sink import StoreSink
+
+ORPHANED = 70
+"""The exit code of a worker whose parent has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """What the parent asks of one worker.
+
+    Attributes:
+        settings: the run's settings.
+        inputs: the inputs, as on the command line.
+        flow: the name of the flow in `flows/`.
+        worker: this worker's number.
+        addresses: host:port of every worker; empty where there is only one.
+        ahead: the file of the table that keeps partitions in step.
+        recovery: the folder of the recovery data; None where none is kept.
+        message_fd: where messages go.
+    """
+
+    settings: Settings
+    inputs: tuple[str, ...]
+    flow: str
+    worker: int
+    addresses: tuple[str, ...]
+    ahead: Path
+    recovery: Path | None
+    message_fd: int
+
+
+def new_sinks(settings: Settings) -> list[Sink]:
+    """The sinks that the settings ask for, not opened yet."""
+    sinks: list[Sink] = []
+    if settings.store != "none":
+        sinks.append(StoreSink(parse_dsn(settings.store, database=settings.database)))
+    if settings.out is not None:
+        sinks.append(FileSink(settings.out, settings.out_format))
+    return sinks
+
+
+def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
+    """Run the worker's part of the dataflow to its end.
+
+    Raises:
+        FootfallError: the run can't go on.
+    """
+    # Imported here so that a fault in the order is told before the engine's seconds of loading.
+    from bytewax.recovery import RecoveryConfig  # noqa: PLC0415
+    from bytewax.testing import cluster_main, run_main  # noqa: PLC0415
+
+    settings = order.settings
+    source = FileSource(order.inputs, partitioned=settings.partitioned)
+    patterns = load_patterns(settings.patterns or content_folder("patterns"))
+    cells = np.memmap(order.ahead, dtype=np.int64, mode="r+")
+    sinks = new_sinks(settings)
+    try:
+        parts = flow_parts(
+            settings,
+            source,
+            pattern_plan(settings, patterns),
+            sinks,
+            tell=tell,
+            stop=stop,
+            ahead=ReadAhead(cells, settings.read_ahead),
+        )
+        flow = load_flow(order.flow)(parts)
+        interval = timedelta(milliseconds=settings.snapshot_interval)
+        recovery = None if order.recovery is None else RecoveryConfig(str(order.recovery))
+        tell(WorkerStarted(order.worker, time.monotonic()))
+        if order.addresses:
+            cluster_main(
+                flow,
+                list(order.addresses),
+                order.worker,
+                epoch_interval=interval,
+                recovery_config=recovery,
+            )
+        else:
+            run_main(flow, epoch_interval=interval, recovery_config=recovery)
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+def _own_fault(error: BaseException) -> FootfallError | None:
+    """The Footfall error behind what Bytewax raised, if there is one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FootfallError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _watch_lifeline(fd: int) -> None:
+    with suppress(OSError):
+        while os.read(fd, 4096):
+            pass
+    os._exit(ORPHANED)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Take the order from the pipe and carry it out; the exit code is the process's."""
+    order_fd = int(arguments[0])
+    with os.fdopen(os.dup(order_fd), "rb", buffering=0) as pipe:
+        size = int.from_bytes(pipe.read(8), "little")
+        data = b""
+        while len(data) < size:
+            data += pipe.read(size - len(data))
+    order: WorkerOrder = pickle.loads(data)  # noqa: S301 - from the parent process
+    threading.Thread(target=_watch_lifeline, args=(order_fd,), daemon=True).start()
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    lock = threading.Lock()
+
+    def send(message: Message) -> None:
+        line = encode_message(message)
+        with lock, suppress(BrokenPipeError):
+            while line:
+                line = line[os.write(order.message_fd, line) :]
+
+    tell = Pacer(send)
+    try:
+        run_worker(order, tell, stop)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        fault = _own_fault(error)
+        if fault is not None:
+            message, code = str(fault), fault.exit_code
+        else:
+            message, code = f"{type(error).__name__}: {error}", 1
+        tell(WorkerFailed(order.worker, message, code, "".join(traceback.format_exception(error))))
+        return code
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tell(WorkerEnded(order.worker, stop.is_set(), time.monotonic(), peak))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
