@@ -100,7 +100,9 @@ def _sniffed(file: BinaryIO, name: str, path: str | None) -> ByteStream:
         return ParquetStream(path, name)
     for magic, what in _FOREIGN.items():
         if peeked.startswith(magic):
-            raise SourceError(f"it looks like {what}, not NDJSON (plain, .gz or .zst) or Parquet", source=name)
+            raise SourceError(
+                f"it looks like {what}, not NDJSON (plain, .gz or .zst) or Parquet", source=name
+            )
     return _Plain(file, name, owned=path is not None)
 
 
@@ -252,4 +254,6 @@ def skip_by_reading(stream: ByteStream, size: int, name: str) -> None:
 
 def shrunk(name: str) -> SourceError:
     """The error for an input that ends before a position which it once had."""
-    return SourceError("it is shorter than when the run began; restore it, or start anew without --state", source=name)
+    return SourceError(
+        "it is shorter than when the run began; restore it, or start anew without --state", source=name
+    )

@@ -1,11 +1,13 @@
 """From places in a block of records to columns: compiled loops over what `json_scan` found.
 
-A text is a pair of arrays (start, length): length -1 is null, and a start below zero counts from the end of a side
-buffer, `~start`, for what doesn't stand in the records as such. A loop that meets a value it isn't sure of marks
-the record `LEFT`, for the generic way to decide. Blank text (ASCII whitespace alone) is null.
+A text is a pair of arrays (start, length): length -1 is null, and a start below zero counts from the end of a
+side buffer, `~start`, for what doesn't stand in the records as such. A loop that meets a value it isn't sure
+of marks the record `LEFT`, for the generic way to decide. Blank text (ASCII whitespace alone) is null.
 """
 
-from typing import Any, NamedTuple
+# Compiled code, as in `json_scan`, and the same exceptions.
+# ruff: noqa: C901, FBT001, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714, SIM109
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from footfall.compiled import compiled
 from footfall.envelope import EARLIEST_TIME_MS, LATEST_TIME_MS
-from footfall.json_scan import ABSENT, DECIMAL, ESCAPED, INTEGER, LEFT, NULL, TEXT, Scan
+from footfall.json_scan import ABSENT, DECIMAL, ESCAPED, INTEGER, LEFT, NULL, TEXT, Array, Scan
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -32,11 +34,15 @@ class Spans(NamedTuple):
 
     def where(self, condition: npt.NDArray[np.bool_], other: "Spans") -> "Spans":
         """These spans where the condition holds, the other ones elsewhere."""
-        return Spans(*(np.where(condition, mine, theirs) for mine, theirs in zip(self, other, strict=True)))
+        return Spans(
+            np.where(condition, self.starts, other.starts),
+            np.where(condition, self.lengths, other.lengths),
+            np.where(condition, self.escaped, other.escaped),
+        )
 
     def compress(self, taken: npt.NDArray[np.bool_]) -> "Spans":
         """The spans of the records that the mask names."""
-        return Spans(*(part[taken] for part in self))
+        return Spans(self.starts[taken], self.lengths[taken], self.escaped[taken])
 
 
 def text_spans(buffer: Bytes, scan: Scan, slots: list[int], *, strict: bool) -> Spans:
@@ -85,7 +91,14 @@ def times(buffer: Bytes, scan: Scan, slot: int) -> tuple[Ints, npt.NDArray[np.bo
 
 
 def decimals(
-    buffer: Bytes, scan: Scan, slots: list[int], *, digits: int, largest: int, texts: bool = False, strict: bool = True
+    buffer: Bytes,
+    scan: Scan,
+    slots: list[int],
+    *,
+    digits: int,
+    largest: int,
+    texts: bool = False,
+    strict: bool = True,
 ) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """The first number among the slots as an integer of 10^-digits, rounded half to even, and whether there is one.
 
@@ -111,7 +124,9 @@ def decimals(
 
 def money(buffer: Bytes, scan: Scan, slots: list[int], *, strict: bool) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """The first amount among the slots, in millionths, and whether there is one."""
-    return decimals(buffer, scan, slots, digits=_MONEY_DIGITS, largest=_LARGEST_WHOLE - 1, texts=True, strict=strict)
+    return decimals(
+        buffer, scan, slots, digits=_MONEY_DIGITS, largest=_LARGEST_WHOLE - 1, texts=True, strict=strict
+    )
 
 
 def path_spans(buffer: Bytes, urls: Spans) -> Spans:
@@ -170,17 +185,17 @@ def _hex(c: int) -> int:
 
 
 @compiled
-def _blank(buf: Any, i: int, end: int) -> bool:
+def _blank(buf: Array, i: int, end: int) -> bool:
     while i < end:
-        c = np.int64(buf[i])
+        c = buf[i]
         i += 1
         if c == 92:
-            c = np.int64(buf[i])
+            c = buf[i]
             i += 1
             if c == 117:
                 c = 0
                 for j in range(i, i + 4):
-                    c = c * 16 + _hex(np.int64(buf[j]))
+                    c = c * 16 + _hex(buf[j])
                 i += 4
             elif c == 116 or c == 110 or c == 114 or c == 102:
                 c = 32
@@ -191,7 +206,15 @@ def _blank(buf: Any, i: int, end: int) -> bool:
 
 @compiled
 def _pick_text(
-    buf: Any, kinds: Any, starts: Any, lengths: Any, strict: bool, states: Any, to: Any, long: Any, escaped: Any
+    buf: Array,
+    kinds: Array,
+    starts: Array,
+    lengths: Array,
+    strict: bool,
+    states: Array,
+    to: Array,
+    long: Array,
+    escaped: Array,
 ) -> None:
     for row in range(states.size):
         kind = kinds[row]
@@ -209,17 +232,17 @@ def _pick_text(
 
 
 @compiled
-def _two(buf: Any, i: int) -> int:
+def _two(buf: Array, i: int) -> int:
     """The number that two digits make; -1000 where they aren't both digits."""
-    a = np.int64(buf[i]) - 48
-    b = np.int64(buf[i + 1]) - 48
+    a = buf[i] - 48
+    b = buf[i + 1] - 48
     if a < 0 or a > 9 or b < 0 or b > 9:
         return -1000
     return a * 10 + b
 
 
 @compiled
-def _iso_time(buf: Any, i: int, end: int) -> int:
+def _iso_time(buf: Array, i: int, end: int) -> int:
     """YYYY-MM-DDTHH:MM:SS, a fraction of up to 9 digits, Z or an offset of hours and minutes; -1 for all else."""
     if end - i < 19:
         return -1
@@ -251,7 +274,7 @@ def _iso_time(buf: Any, i: int, end: int) -> int:
         first = i
         scale = 100
         while i < end and 48 <= buf[i] <= 57:
-            ms += (np.int64(buf[i]) - 48) * scale
+            ms += (buf[i] - 48) * scale
             scale //= 10
             i += 1
         if i == first or i - first > 9:
@@ -275,13 +298,23 @@ def _iso_time(buf: Any, i: int, end: int) -> int:
     if month <= 2:
         year -= 1
         month += 12
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1 - 719468
+    days = (
+        365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1 - 719468
+    )
     return (((days * 24 + hour) * 60 + minute - offset) * 60 + second) * 1000 + ms
 
 
 @compiled
 def _times(
-    buf: Any, kinds: Any, starts: Any, lengths: Any, earliest: int, latest: int, states: Any, values: Any, valid: Any
+    buf: Array,
+    kinds: Array,
+    starts: Array,
+    lengths: Array,
+    earliest: int,
+    latest: int,
+    states: Array,
+    values: Array,
+    valid: Array,
 ) -> None:
     for row in range(states.size):
         kind = kinds[row]
@@ -293,7 +326,7 @@ def _times(
             if buf[at] != 45:
                 value = 0
                 for i in range(at, at + lengths[row]):
-                    value = value * 10 + np.int64(buf[i]) - 48
+                    value = value * 10 + buf[i] - 48
         elif kind == TEXT:
             value = _iso_time(buf, at, at + lengths[row])
         if earliest <= value <= latest and value >= 0:
@@ -305,8 +338,9 @@ def _times(
 
 @compiled
 def _decimals(
-    buf: Any, kinds: Any, starts: Any, lengths: Any, digits: int, largest: int, texts: bool, strict: bool,
-    states: Any, values: Any, valid: Any,
+    buf: Array, kinds: Array, starts: Array, lengths: Array, digits: int, largest: int, texts: bool, strict:
+        bool,
+    states: Array, values: Array, valid: Array,
 ) -> None:  # fmt: skip
     scale = 1
     for _ in range(digits):
@@ -329,7 +363,7 @@ def _decimals(
         first = i
         whole = 0
         while i < end and 48 <= buf[i] <= 57 and i - first < 18:
-            whole = whole * 10 + np.int64(buf[i]) - 48
+            whole = whole * 10 + buf[i] - 48
             i += 1
         good = i > first and whole <= largest
         part = 0
@@ -340,7 +374,7 @@ def _decimals(
             half = 0  # of what is cut: the first digit, then whether anything follows
             rest = False
             while i < end and 48 <= buf[i] <= 57:
-                digit = np.int64(buf[i]) - 48
+                digit = buf[i] - 48
                 if kept < digits:
                     part = part * 10 + digit
                     kept += 1
@@ -366,7 +400,7 @@ def _decimals(
 
 
 @compiled
-def _paths(buf: Any, starts: Any, lengths: Any, escaped: Any, to: Any, long: Any) -> None:
+def _paths(buf: Array, starts: Array, lengths: Array, escaped: Array, to: Array, long: Array) -> None:
     for row in range(starts.size):
         if lengths[row] < 0 or escaped[row]:
             continue
@@ -394,7 +428,7 @@ def _paths(buf: Any, starts: Any, lengths: Any, escaped: Any, to: Any, long: Any
 
 
 @compiled
-def _campaigns(buf: Any, starts: Any, lengths: Any, found: Any) -> None:
+def _campaigns(buf: Array, starts: Array, lengths: Array, found: Array) -> None:
     for row in range(starts.size):
         i = starts[row]
         end = i + lengths[row]
@@ -408,7 +442,7 @@ def _campaigns(buf: Any, starts: Any, lengths: Any, found: Any) -> None:
 
 
 @compiled
-def _distinct(buf: Any, starts: Any, lengths: Any, table: Any, codes: Any, firsts: Any) -> int:
+def _distinct(buf: Array, starts: Array, lengths: Array, table: Array, codes: Array, firsts: Array) -> int:
     """The count of distinct texts; -1 where the table is too small."""
     count = 0
     mask = table.size - 1
@@ -448,7 +482,9 @@ def _distinct(buf: Any, starts: Any, lengths: Any, table: Any, codes: Any, first
 
 
 @compiled
-def _views(buf: Any, side: Any, starts: Any, lengths: Any, views: Any, words: Any, data: Any) -> int:
+def _views(
+    buf: Array, side: Array, starts: Array, lengths: Array, views: Array, words: Array, data: Array
+) -> int:
     """Write Arrow's string views: up to 12 bytes in the view itself, longer texts to `data`; the count of nulls."""
     nulls = 0
     used = 0
@@ -457,7 +493,7 @@ def _views(buf: Any, side: Any, starts: Any, lengths: Any, views: Any, words: An
         if length < 0:
             nulls += 1
             continue
-        at = np.int64(starts[row])
+        at = starts[row]
         source = buf
         if at < 0:
             at = ~at

@@ -78,9 +78,11 @@ def _problems(table: Mapping[str, Any]) -> list[str]:
         if not isinstance(used, str):
             found.append(f"{sent} must be given a name in quotes")
             continue
-        for name in (sent, used):
-            if name != snake_name(name) or not name:
-                found.append(f"{name!r} must be in lower_snake_case: write {snake_name(name) or 'a name'!r}")
+        found += [
+            f"{name!r} must be in lower_snake_case: write {snake_name(name) or 'a name'!r}"
+            for name in (sent, used)
+            if name != snake_name(name) or not name
+        ]
         if used != sent and used in names and names[used] != used:
             found.append(f"{sent} becomes {used}, which is renamed too: write {sent} = {names[used]!r}")
     return found

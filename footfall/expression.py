@@ -220,7 +220,7 @@ def expression_from_dict(data: JsonValue) -> Expression:
         raise ExpressionError(f"{json.dumps(data)[:80]} is no expression")
     try:
         return read(data)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ExpressionError(f"{json.dumps(data)[:80]} is no expression: {error}") from error
 
 

@@ -42,9 +42,10 @@ class FileSource(RecordSource):
     """Files as partitions: each input is one, and with `partitioned` each file of a directory is.
 
     A directory is read with those below it, in the order of the files' paths; only names that end in one of
-    `SUFFIXES` count, and hidden ones (".x") don't. Which files there are is settled when the source is made. A
-    partition is called what the input was called, an absolute path by as many of its last parts as tell it from the
-    others, so that a run on another machine has the same names. Offsets count on across a directory's files.
+    `SUFFIXES` count, and hidden ones (".x") don't. Which files there are is settled when the source is made.
+    A partition is called what the input was called, an absolute path by as many of its last parts as tell it
+    from the others, so that a run on another machine has the same names. Offsets count on across a
+    directory's files.
 
     Args:
         inputs: files, directories, or "-" for standard input.
@@ -60,7 +61,9 @@ class FileSource(RecordSource):
         found = [_files_of(each, problems) for each in inputs]
         if not inputs:
             problems.append("no input is given: name a file, a directory, or - for standard input")
-        resolved = Counter(each if each == STDIN else str(Path(each).resolve()) for files in found for each in files)
+        resolved = Counter(
+            each if each == STDIN else str(Path(each).resolve()) for files in found for each in files
+        )
         problems += [f"{each}: given {times} times" for each, times in resolved.items() if times > 1]
         if problems:
             raise UsageError("\n".join(problems))
@@ -88,7 +91,9 @@ class FileSource(RecordSource):
         Raises:
             SourceError: a file can't be read.
         """
-        partitions = {name: [_identity(file) for file in files] for name, files in sorted(self._files.items())}
+        partitions = {
+            name: [_identity(file) for file in files] for name, files in sorted(self._files.items())
+        }
         return {"kind": "files", "partitioned": self._partitioned, "partitions": partitions}
 
 
@@ -165,22 +170,30 @@ class FileReader(RecordReader):
     def _open(self) -> None:
         file = self._files[self._file]
         self._stream = open_stream(file.path, file.name)
-        self._stream.skip(self._byte)
+        try:
+            self._stream.skip(self._byte)
+        except SourceError:
+            self._stream.close()
+            raise
         self._segments = _segments(self._stream, at_start=self._byte == 0)
 
     def _next_segment(self) -> _Segment | None:
         try:
             return next(self._segments, None)
         except SourceError as error:
+            if self._stream is not None:
+                self._stream.close()
             text = str(error).removeprefix(f"{error.source}: ")
             self._damage = SourceError(text, source=error.source, line=self._line + 1)
             raise self._damage from error
 
     def _next_file(self) -> None:
+        size = self._sizes[self._file]
         if self._stream is not None:
+            size = self._stream.consumed() if size is None else size
             self._stream.close()
             self._stream = None
-        self._finished += self._sizes[self._file] or 0
+        self._finished += size or 0
         self._file, self._byte, self._line = self._file + 1, 0, 0
 
     def _block(self, segment: _Segment, max_records: int) -> RecordBlock:

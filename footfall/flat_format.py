@@ -1,7 +1,7 @@
 """The `footfall` format: flat JSON with the envelope's own names, or one of their aliases.
 
-Where a record has a field's name and an alias of it too, the name counts and the alias goes to the properties with
-the unknown fields. `user_agent` is an unknown field that also tells robots.
+Where a record has a field's name and an alias of it too, the name counts and the alias goes to the properties
+with the unknown fields. `user_agent` is an unknown field that also tells robots.
 """
 
 from collections.abc import Mapping

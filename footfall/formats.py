@@ -1,9 +1,10 @@
 """The interface of the input formats, and the decoding that they share: records in, columns out.
 
-A format says where in a record its values stand (`slots`) and how an event's name and time come from them. The
-records of a block are scanned in one compiled pass and turned into columns; a record that the fast pass isn't sure
-of is read by the generic one, which either refuses it (a dead letter, with the reason) or writes it down anew in a
-plain form that the fast pass takes. So a record gives the same event whatever stands beside it in its block.
+A format says where in a record its values stand (`slots`) and how an event's name and time come from them.
+The records of a block are scanned in one compiled pass and turned into columns; a record that the fast pass
+isn't sure of is read by the generic one, which either refuses it (a dead letter, with the reason) or writes
+it down anew in a plain form that the fast pass takes. So a record gives the same event whatever stands beside
+it in its block.
 """
 
 import hashlib
@@ -79,9 +80,10 @@ class Decoded:
     """What became of a block of records.
 
     Attributes:
-        events: the good ones in the order of their offsets, with the wanted columns of the envelope (always those
-            in `ALWAYS`), in its order and types. `event_time` is the time as sent, `late` and `clock_capped` are
-            false: the clock comes after. `source_partition` is left out; it is the block's.
+        events: the good ones in the order of their offsets, with the wanted columns of the envelope (always
+            those
+            in `ALWAYS`), in its order and types. `event_time` is the time as sent, `late` and `clock_capped`
+            are false: the clock comes after. `source_partition` is left out; it is the block's.
         dead: the others, as rows of the dead letters' table.
         count: how many records there were: `events.height + dead.height`.
     """
@@ -254,7 +256,8 @@ class Format(ABC):
         buffer = np.frombuffer(data, np.uint8)
         return Part(data, scan, self._layout.slots, buffer, offsets, arrivals, properties)
 
-    # --- the fast way: columns -------------------------------------------------------------------------------
+    # --- the fast way: columns
+    # -------------------------------------------------------------------------------
 
     def _frame(self, part: Part) -> pl.DataFrame:
         """The columns of the records that are taken; what isn't certain is `LEFT` in `part.scan.states` after it."""
@@ -269,7 +272,10 @@ class Format(ABC):
             "x": self._whole(part, "x"),
             "y": self._whole(part, "y"),
             "value": col.money(
-                part.buffer, scan, [part.slots[name] for name in self.amounts], strict=self.slots["value"].strict
+                part.buffer,
+                scan,
+                [part.slots[name] for name in self.amounts],
+                strict=self.slots["value"].strict,
             ),
         }
         for name in self._unread:
@@ -383,7 +389,9 @@ class Format(ABC):
         if self.keeps_unknown:
             for row in np.flatnonzero((part.scan.unknown == 1) & taken).tolist():
                 found = members(part.line(row))
-                own = next((found[path[0]] for path in self.slots["properties"].paths if path[0] in found), None)
+                own = next(
+                    (found[path[0]] for path in self.slots["properties"].paths if path[0] in found), None
+                )
                 part.write(spans, row, merge_properties(own, self._unknown(found, frozenset(found))))
         none = spans.lengths < 0
         if none.any():
@@ -409,7 +417,8 @@ class Format(ABC):
                 self._robots[agent] = known
         return known
 
-    # --- the generic way: one record at a time ---------------------------------------------------------------
+    # --- the generic way: one record at a time
+    # ---------------------------------------------------------------
 
     def _decode_left(
         self, block: RecordBlock, part: Part, left: npt.NDArray[np.int64]
@@ -432,13 +441,19 @@ class Format(ABC):
                 rows.append(row)
                 lines.append(plain)
                 properties.append(own)
-        letters = pl.DataFrame(dead, schema=DEAD_LETTERS.schema, orient="row") if dead else DEAD_LETTERS.empty()
+        letters = (
+            pl.DataFrame(dead, schema=DEAD_LETTERS.schema, orient="row") if dead else DEAD_LETTERS.empty()
+        )
         if not rows:
             return None, letters
         data = b"\n".join([*lines, b""])
         arrivals = None if block.arrivals is None else block.arrivals[rows]
         again = self._part(
-            data, self._layout.scan(data, len(rows)), block.first_offset + np.array(rows), arrivals, properties
+            data,
+            self._layout.scan(data, len(rows)),
+            block.first_offset + np.array(rows),
+            arrivals,
+            properties,
         )
         events = self._frame(again)
         if events.height != len(rows):

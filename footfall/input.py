@@ -154,6 +154,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._columns = settings.decoded_columns
         self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
         self._reader: RecordReader | None = None
+        tell(Progress(partition, self._totals.records, 0, None, None))
         if self._done:
             ahead.note(self._number, FOREVER)
         elif resume is not None:

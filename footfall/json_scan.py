@@ -1,13 +1,16 @@
 """One compiled pass over a block of JSON records that finds where the wanted values stand.
 
-The scanner makes no objects: for each wanted field of each record it notes kind, start and length, and the columns
-are built from those. It is strict and narrow. It takes a record only where it is sure of every byte (JSON's
-grammar, nesting, escapes, no key twice); all others it leaves to `footfall.raw_json`, which decodes them one by one
-with msgspec and has the last word. A property test holds the two to the same answers.
+The scanner makes no objects: for each wanted field of each record it notes kind, start and length, and the
+columns are built from those. It is strict and narrow. It takes a record only where it is sure of every byte
+(JSON's grammar, nesting, escapes, no key twice); all others it leaves to `footfall.raw_json`, which decodes
+them one by one with msgspec and has the last word. A property test holds the two to the same answers.
 
 What it doesn't check is UTF-8: the caller does that for the whole block.
 """
 
+# Compiled code: one long function is one loop over bytes that stay in registers; a chain of comparisons is
+# quicker than membership in a tuple; and numba has no keyword arguments to offer. ruff: noqa: C901, FBT001,
+# PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714, SIM109
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +38,7 @@ LEFT = 1
 
 MAX_DEPTH = 64
 
+Array = npt.NDArray[Any]  # of compiled code; numba finds the elements' type out itself
 Paths = Mapping[str, tuple[tuple[str, ...], ...]]
 
 
@@ -64,9 +68,9 @@ class Scan:
 class Layout:
     """The keys whose values are wanted, and the slot each goes to.
 
-    A key's path is its chain of object keys from the top. Several keys may share a slot (a field and its aliases):
-    a record with two of them is left, as is one with a key twice. `follow` remembers which key came after which in
-    the last records; it makes scanning quicker, and changes nothing else.
+    A key's path is its chain of object keys from the top. Several keys may share a slot (a field and its
+    aliases): a record with two of them is left, as is one with a key twice. `follow` remembers which key came
+    after which in the last records; it makes scanning quicker, and changes nothing else.
 
     Args:
         slots: slot name -> the paths that fill it.
@@ -128,7 +132,7 @@ class Layout:
 
 
 @compiled
-def _skip_space(buf: Any, i: int) -> int:
+def _skip_space(buf: Array, i: int) -> int:
     while buf[i] == 32 or buf[i] == 9 or buf[i] == 13:
         i += 1
     return i
@@ -145,13 +149,13 @@ def _hex(c: int) -> int:
 
 
 @compiled
-def _escape_end(buf: Any, i: int) -> int:
+def _escape_end(buf: Array, i: int) -> int:
     """The index after the escape whose backslash stands at `i`; -1 where it is wrong, NUL or a surrogate."""
     c = buf[i + 1]
     if c == 117:
         code = 0
         for j in range(i + 2, i + 6):
-            digit = _hex(np.int64(buf[j]))
+            digit = _hex(buf[j])
             if digit < 0:
                 return -1
             code = code * 16 + digit
@@ -164,7 +168,7 @@ def _escape_end(buf: Any, i: int) -> int:
 
 
 @compiled
-def _number_end(buf: Any, i: int) -> int:
+def _number_end(buf: Array, i: int) -> int:
     """Twice the index after the number at `i`, plus 1 for a decimal; -1 where the generic way must decide."""
     first = i
     if buf[i] == 45:
@@ -189,7 +193,9 @@ def _number_end(buf: Any, i: int) -> int:
 
 
 @compiled
-def _find_key(buf: Any, i: int, length: int, names: Any, offsets: Any, first: int, last: int, guess: int) -> int:
+def _find_key(
+    buf: Array, i: int, length: int, names: Array, offsets: Array, first: int, last: int, guess: int
+) -> int:
     """The entry in [first, last) whose name is the `length` bytes at `i`, tried from `guess` on; -1 if none is."""
     for step in range(last - first):
         entry = guess + step
@@ -210,8 +216,8 @@ def _find_key(buf: Any, i: int, length: int, names: Any, offsets: Any, first: in
 
 @compiled
 def _scan(
-    buf: Any, names: Any, offsets: Any, table: Any, first: Any, follow: Any,
-    bounds: Any, states: Any, unknown: Any, seen: Any, kinds: Any, starts: Any, lengths: Any,
+    buf: Array, names: Array, offsets: Array, table: Array, first: Array, follow: Array,
+    bounds: Array, states: Array, unknown: Array, seen: Array, kinds: Array, starts: Array, lengths: Array,
 ) -> int:  # fmt: skip
     rows = states.size
     entries = table.shape[0]
@@ -308,7 +314,11 @@ def _scan(
                         kind = NULL
                         i += 4
                     elif (
-                        c == 102 and buf[i + 1] == 97 and buf[i + 2] == 108 and buf[i + 3] == 115 and buf[i + 4] == 101
+                        c == 102
+                        and buf[i + 1] == 97
+                        and buf[i + 2] == 108
+                        and buf[i + 3] == 115
+                        and buf[i + 4] == 101
                     ):
                         kind = FALSE
                         i += 5

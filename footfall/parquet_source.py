@@ -1,6 +1,7 @@
 """Parquet files as NDJSON, so that the input formats decode one kind of record only."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -15,8 +16,8 @@ _ROWS = 16_384
 class ParquetStream(ByteStream):
     """A Parquet file's rows as NDJSON: one object a row, with the columns' names.
 
-    Times become whole milliseconds since 1970 (UTC; finer digits are cut) and a null becomes JSON's null. Rows are
-    read a few thousand at a time.
+    Times become whole milliseconds since 1970 (UTC; finer digits are cut) and a null becomes JSON's null.
+    Rows are read a few thousand at a time.
 
     Raises:
         SourceError: the file isn't Parquet, or is damaged.
@@ -28,9 +29,7 @@ class ParquetStream(ByteStream):
             self._file = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"it isn't a whole Parquet file: {error}", source=name) from error
-        self._size = sum(
-            self._file.metadata.row_group(group).total_byte_size for group in range(self._file.num_row_groups)
-        )
+        self._size = Path(path).stat().st_size
         self._rows = 0
         self._chunks = self._ndjson()
         self._rest = b""

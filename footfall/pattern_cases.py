@@ -8,10 +8,10 @@ They stand in `cases/<pattern>.json` beside the patterns:
                 "matches": [{"click": [0, 1, 2]}]}]}
 
 An event's `t` is its time from the case's start, in milliseconds or as text ("10 min"); `visitor` names who
-acted ("v" if absent); other names are fields of the envelope as a record sends them, and what else there is goes
-to the properties. A match is, for each stage that takes events, their numbers in the case. The end of a case is
-the end of its input, so absences that are pending then count as matches. An empty list of matches says that
-there is none.
+acted ("v" if absent); other names are fields of the envelope as a record sends them, and what else there is
+goes to the properties. A match is, for each stage that takes events, their numbers in the case. The end of a
+case is the end of its input, so absences that are pending then count as matches. An empty list of matches
+says that there is none.
 """
 
 import json
@@ -54,8 +54,9 @@ class PatternCase:
     def frame(self) -> pl.DataFrame:
         """The events in the envelope's columns, row i for event i; its message_id is "<i>"."""
         rows = [_row(number, event) for number, event in enumerate(self.events)]
-        return pl.DataFrame(rows, schema={name: _plain(dtype) for name, dtype in SCHEMA.items()}).cast(
-            dict(SCHEMA)
+        plain = {name: _plain(dtype) for name, dtype in SCHEMA.items()}
+        return pl.DataFrame(rows, schema=plain).select(
+            pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()
         )
 
 

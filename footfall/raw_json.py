@@ -1,7 +1,8 @@
 """The generic way to read one record: every check, one record at a time, through msgspec.
 
-`json_scan` leaves to this module what it isn't sure of; what this says is what counts. Values are read from their
-JSON text, so that no digit of an amount and no byte of the properties is lost on the way through a Python object.
+`json_scan` leaves to this module what it isn't sure of; what this says is what counts. Values are read from
+their JSON text, so that no digit of an amount and no byte of the properties is lost on the way through a
+Python object.
 """
 
 import re
@@ -46,7 +47,8 @@ def read_members(line: bytes) -> dict[str, bytes]:
     """The record's top-level members, each as its JSON text; of a key given twice, the last.
 
     Raises:
-        UnfitError: the line isn't one well-formed JSON object that Footfall takes, down to its last nested value.
+        UnfitError: the line isn't one well-formed JSON object that Footfall takes, down to its last nested
+            value.
     """
     if not line.strip(b" \t\r\n"):
         raise UnfitError("empty", "the line is blank")
@@ -62,7 +64,9 @@ def read_members(line: bytes) -> dict[str, bytes]:
         value = _anything.decode(line)
     except RecursionError:
         raise UnfitError("too_deep", "nested too deep") from None
-    except ValueError as error:  # msgspec's errors are ValueErrors, as is Python's limit on an integer's digits
+    except (
+        ValueError
+    ) as error:  # msgspec's errors are ValueErrors, as is Python's limit on an integer's digits
         raise UnfitError("not_json", str(error)) from None
     if not isinstance(value, dict):
         raise UnfitError("not_an_object", f"the record is a JSON {_kind(line.strip())}")
@@ -183,8 +187,8 @@ READERS: dict[str, Callable[[str, bytes], Any]] = {
 def merge_properties(own: bytes | None, unknown: dict[str, bytes]) -> bytes:
     """The properties with the record's unknown fields in them, as JSON text.
 
-    Without unknown fields it is the record's own value as sent. Otherwise an own value that is no object goes under
-    "properties", and an unknown field whose name the own ones have already goes under "record.NAME".
+    Without unknown fields it is the record's own value as sent. Otherwise an own value that is no object goes
+    under "properties", and an unknown field whose name the own ones have already goes under "record.NAME".
     """
     if own == b"null":
         own = None
@@ -213,8 +217,8 @@ def _fixed(name: str, text: str, scale: int, bits: int) -> int:
     number = _decimal(text)
     if number.adjusted() > 20:
         raise UnfitError("overflow", f"{name} is too large: {_short(text)}")
-    # With 20 digits before the point and at most 6 kept after it, 60 digits lose nothing but the digits that are
-    # cut anyway; whether those lie above or below one half is kept by a last digit that sticks.
+    # With 20 digits before the point and at most 6 kept after it, 60 digits lose nothing but the digits that
+    # are cut anyway; whether those lie above or below one half is kept by a last digit that sticks.
     digits = number.as_tuple()
     if len(digits.digits) > 50:
         kept = Decimal((digits.sign, (*digits.digits[:49], 1 if any(digits.digits[49:]) else 0), 0))

@@ -24,9 +24,8 @@ import numpy as np
 
 from footfall import __version__
 from footfall.clock import NEVER
-from footfall.content import content_folder
 from footfall.errors import FootfallError, RunError, UsageError
-from footfall.file_sink import FileSink
+from footfall.file_sink import clear_files
 from footfall.file_source import FileSource
 from footfall.pattern_files import load_patterns
 from footfall.placement import shard_names
@@ -44,6 +43,7 @@ from footfall.run_messages import (
 from footfall.settings import Settings
 from footfall.state_folder import StateFolder
 from footfall.store import open_store, parse_dsn
+from footfall.store_owner import ensure_owner
 from footfall.worker import WorkerOrder
 
 MAX_RESTARTS = 3
@@ -107,7 +107,7 @@ class Run:
         self._settings = request.settings
         self._watch = watch
         self._source = FileSource(request.inputs, partitioned=self._settings.partitioned)
-        self._patterns = load_patterns(self._settings.patterns or content_folder("patterns"))
+        self._patterns = load_patterns(self._settings.patterns)
         self._tally = Tally()
         self._stop = threading.Event()
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -129,7 +129,7 @@ class Run:
                 if finished is not None:
                     return Outcome(Report(**finished), 0, resumable=False)
             if not resumed and self._settings.out is not None:
-                FileSink(self._settings.out, self._settings.out_format).clear()
+                clear_files(self._settings.out)
             self._take_signals(stack)
             self._prepare_store(stack)
             outcome = self._legs(state)
@@ -167,19 +167,15 @@ class Run:
         if self._settings.store == "none":
             return
         address = parse_dsn(self._settings.store, database=self._settings.database)
-        if address.embedded and self._settings.workers > 1:
-            self._start_owner(stack, address.folder)
-        if address.embedded and self._settings.workers == 1:
-            return  # the worker opens the folder itself, and migrates it
+        if address.kind == "embedded":
+            if self._settings.workers == 1:
+                return  # the worker opens the folder itself, or asks the owner, and migrates it
+            stack.callback(ensure_owner(address, wait=_OWNER_WAIT).close)
         store = open_store(address, wait_for_owner=_OWNER_WAIT)
         try:
             store.migrate()
         finally:
             store.close()
-
-    def _start_owner(self, stack: ExitStack, folder: Path) -> None:
-        """Start an owner of the folder, unless one is there; it ends when this process's end of a pipe closes."""
-        raise NotImplementedError
 
     def _legs(self, state: StateFolder | None) -> Outcome:
         restarts = 0

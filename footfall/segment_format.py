@@ -1,12 +1,13 @@
 """The `segment` format: messages in the shape of Segment's spec, as analytics.js and its kin send them.
 
-A track message's event is its name; a message of another type has its type as name as sent ("page", "identify" …),
-which the table of event names makes `page_view` and `screen_view` of; a page's own name stays in its properties.
-The event time is receivedAt − (sentAt − originalTimestamp) where all three are given, which takes the clock of the
-visitor's device out of it; else timestamp, else originalTimestamp. Ids, times, `event` and `type` must have the
-right types. What stands in `context` and `properties` is free in Segment's spec, so a value of another type there
-counts as absent and stays in the properties; only an amount that overflows makes a dead letter. Properties are the
-message's own as sent, or its traits (before the properties in identify and group messages).
+A track message's event is its name; a message of another type has its type as name as sent ("page",
+"identify" …), which the table of event names makes `page_view` and `screen_view` of; a page's own name stays
+in its properties. The event time is receivedAt - (sentAt - originalTimestamp) where all three are given,
+which takes the clock of the visitor's device out of it; else timestamp, else originalTimestamp. Ids, times,
+`event` and `type` must have the right types. What stands in `context` and `properties` is free in Segment's
+spec, so a value of another type there counts as absent and stays in the properties; only an amount that
+overflows makes a dead letter. Properties are the message's own as sent, or its traits (before the properties
+in identify and group messages).
 """
 
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ class SegmentFormat(Format):
         "path": _free("properties.path"),
         "referrer": _free("properties.referrer"),
         **{name: _free(f"context.campaign.{_CAMPAIGN_KEYS.get(name, name[4:])}") for name in CAMPAIGN},
+        **{f"own_{name}": _free(f"properties.{name}") for name in CAMPAIGN},
         "element": _free("properties.element"),
         "selector": _free("properties.selector"),
         "revenue": _free_amount("revenue"),
@@ -77,7 +79,7 @@ class SegmentFormat(Format):
         "url": ("page_url", "url"),
         "path": ("page_path", "path"),
         "referrer": ("page_referrer", "referrer"),
-        **{name: (name,) for name in CAMPAIGN},
+        **{name: (name, f"own_{name}") for name in CAMPAIGN},
         "element": ("element", "selector"),
         "currency": ("currency",),
     }
@@ -110,7 +112,9 @@ class SegmentFormat(Format):
     def _event_name_of(self, values: Mapping[str, Any]) -> str | None:
         kind: str | None = values.get("type")
         if kind not in TYPES:
-            raise UnfitError("unknown_type", f"type must be one of {', '.join(TYPES)}, not {str(kind)[:80]!r}")
+            raise UnfitError(
+                "unknown_type", f"type must be one of {', '.join(TYPES)}, not {str(kind)[:80]!r}"
+            )
         name: str | None = values.get("event") if kind == "track" else kind
         return name
 
@@ -122,7 +126,9 @@ class SegmentFormat(Format):
         return original if stamp is None else stamp
 
     def _own_properties_of(self, values: Mapping[str, Any]) -> bytes | None:
-        order = ("traits", "properties") if values["type"] in {"identify", "group"} else ("properties", "traits")
+        order = (
+            ("traits", "properties") if values["type"] in {"identify", "group"} else ("properties", "traits")
+        )
         found: list[bytes] = [values[name] for name in order if values.get(name) is not None]
         return found[0] if found else None
 
@@ -131,5 +137,7 @@ def _of_types(part: Part, types: Spans, wanted: tuple[str, ...]) -> npt.NDArray[
     """Where the message's type is one of those."""
     usable = Spans(types.starts, np.where(types.escaped, np.int32(-1), types.lengths), types.escaped)
     codes, firsts = distinct(part.buffer, usable)
-    names = [part.data[usable.starts[row] : usable.starts[row] + usable.lengths[row]] for row in firsts.tolist()]
+    names = [
+        part.data[usable.starts[row] : usable.starts[row] + usable.lengths[row]] for row in firsts.tolist()
+    ]
     return np.array([*(name.decode("latin-1") in wanted for name in names), False])[codes]

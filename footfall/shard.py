@@ -151,7 +151,9 @@ class Shard:
             self._wait(arrived, batches[0].rows)
         if not self.ended.all():
             until = int(self.watermarks[~self.ended].min())
-            return [self._settle(until, at_end=False)] if until > self.settled else []
+            if until <= self.settled or self._nothing_due(until):
+                return []
+            return [self._settle(until, at_end=False)]
         # The clock's last time doesn't depend on which partition happened to end last.
         regular = self._settle(int(self.watermarks.max()), at_end=False)
         self.totals.pending += self.matcher.forget_long_waits(self.settings.plan, self.visitors)
@@ -164,6 +166,10 @@ class Shard:
         self.waiting_rows = pl.concat(frames) if frames else blank.clear()
         self.waiting = np.concatenate([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_same = np.concatenate([self.waiting_same, *(batch.same for batch in arrived)])
+
+    def _nothing_due(self, until: int) -> bool:
+        earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
+        return min(earliest, self.sessions.next_due, self.matcher.next_due) > until
 
     def _settle(self, until: int, *, at_end: bool) -> Settled:
         self.settled = until

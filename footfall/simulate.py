@@ -144,7 +144,7 @@ def simulate(plan: Simulation, output: Path) -> SimulationSummary:
     """Write the traffic that `plan` describes to `output`, and the list of what is planted beside it.
 
     Each partition's records stand in the order of their arrival. The list has a line for every occurrence of
-    the patterns: pattern, visitor_id, stages (event name -> message ids), first_time, last_time, and at_end
+    the patterns: pattern, visitor_id, stages (name -> message ids), first_time, last_time, and at_end
     (true where only the end of the input makes an absence certain).
 
     Raises:

@@ -12,15 +12,15 @@ _ABANDONED_AFTER = 30 * _MINUTE
 _EXIT_WITHIN = 10 * _MINUTE
 _RAGE_WITHIN = 1 * _SECOND
 
-# pattern -> (what begins it, what would complete it)
+# pattern -> (name of its stage, what begins it, what would complete it)
 _ABANDONMENTS = {
-    "booking_abandoned": ("booking_started", "booking_completed"),
-    "cart_abandoned": ("product_added", "order_completed"),
-    "checkout_abandoned": ("checkout_started", "order_completed"),
+    "booking_abandoned": ("started", "booking_started", "booking_completed"),
+    "cart_abandoned": ("added", "product_added", "order_completed"),
+    "checkout_abandoned": ("started", "checkout_started", "order_completed"),
 }
 PATTERNS = (*_ABANDONMENTS, "rage_click", "exit_intent")
 WATCHED = frozenset(
-    {"click", "price_checked", "exit_intent", *(name for pair in _ABANDONMENTS.values() for name in pair)}
+    {"click", "price_checked", "exit_intent", *(name for _, *pair in _ABANDONMENTS.values() for name in pair)}
 )
 
 
@@ -37,7 +37,7 @@ class Plant(NamedTuple):
     """One occurrence of a pattern.
 
     Attributes:
-        stages: event name of the stage -> ids of the messages that it took, in order.
+        stages: name of the stage -> ids of the messages that it took, in order.
         first_time: event time of the first of them, ms.
         last_time: event time of the last of them, ms.
         due: event time at which it is certain, ms: the deadline of an absence, otherwise `last_time`.
@@ -56,13 +56,13 @@ def plants(visit: Sequence[Seen]) -> list[Plant]:
 
 
 def _abandoned(visit: Sequence[Seen]) -> Iterable[Plant]:
-    for pattern, (begun, completed) in _ABANDONMENTS.items():
+    for pattern, (stage, begun, completed) in _ABANDONMENTS.items():
         for index, first in enumerate(visit):
             if first.event != begun:
                 continue
             due = first.at + _ABANDONED_AFTER
             if not any(later.event == completed and later.at < due for later in visit[index + 1 :]):
-                yield Plant(pattern, {begun: (first.message_id,)}, first.at, first.at, due)
+                yield Plant(pattern, {stage: (first.message_id,)}, first.at, first.at, due)
 
 
 def _rage_clicks(visit: Sequence[Seen]) -> Iterable[Plant]:
@@ -88,6 +88,6 @@ def _exit_intents(visit: Sequence[Seen]) -> Iterable[Plant]:
             if later.event == "booking_started" or later.at - first.at >= _EXIT_WITHIN:
                 break
             if later.event == "exit_intent":
-                stages = {"price_checked": (first.message_id,), "exit_intent": (later.message_id,)}
+                stages = {"checked": (first.message_id,), "leaving": (later.message_id,)}
                 yield Plant("exit_intent", stages, first.at, later.at, later.at)
                 break

@@ -146,7 +146,7 @@ class _Visit:
             self._view(self._one_of(_PAGES) if self._chance() < 0.6 else f"/services/{self._service()[0]}")
             self._linger()
         if self._chance() < 0.12:
-            self._act("form_submitted", self._span(15_000, 120_000), element="form.contact")
+            self._act("form_submit", self._span(15_000, 120_000), element="form.contact")
         if self._chance() < 0.08:
             self._act("exit_intent", self._span(500, 9_000))
 
@@ -225,7 +225,7 @@ class _Visit:
         self._linger()
         if self._chance() < 0.62:
             self._view("/checkout", quick=True)
-            self._act("form_submitted", self._span(15_000, 90_000), element="form.address")
+            self._act("form_submit", self._span(15_000, 90_000), element="form.address")
             self._act(
                 "order_completed", self._span(4_000, 150_000), element="#pay", value=total, properties=facts
             )
@@ -247,7 +247,7 @@ class _Visit:
         self._act("price_checked", delay, element="button.price", value=price, properties=facts)
 
     def _complete_booking(self, price: float, facts: dict[str, Any]) -> None:
-        self._act("form_submitted", self._span(10_000, 120_000), element="form.booking")
+        self._act("form_submit", self._span(10_000, 120_000), element="form.booking")
         delay = self._span(1_000, 45_000)
         self._act("booking_completed", delay, element="#confirm", value=price, properties=facts)
         if self._chance() < 0.5:

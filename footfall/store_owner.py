@@ -107,8 +107,8 @@ def serve(
 ) -> None:
     """Own a folder and serve it until SIGTERM, SIGINT, or the end of the parent's pipe.
 
-    It is called in the main thread. Requests that are under way then have 10 s to finish; those that don't are cut off, and the process ends
-    here.
+    It is called in the main thread. Requests that are under way then have 10 s to finish; those that don't
+    are cut off, and the process ends here.
 
     Args:
         folder: the embedded store's folder; it is made if it isn't there.

@@ -17,6 +17,9 @@ _TOKEN = re.compile(
 )
 _DATA_GAP = re.compile(rb"[ \t\r]*;?[ \t\r]*\n?")
 
+# A look at a long list of values, before it is read word by word.
+_SUSPECT = re.compile(rb"\b(file|executable|python)", re.IGNORECASE)
+
 _SELECTS = frozenset({b"SELECT", b"WITH", b"FROM", b"("})
 _ANSWERS = frozenset({b"SHOW", b"DESCRIBE", b"DESC", b"EXISTS", b"EXPLAIN", b"CHECK", b"KILL", b"VALUES"})
 
@@ -56,7 +59,7 @@ def read_statement(sql: bytes) -> Statement:
     fresh = selects = False
     local: str | None = None
     for kind, token, start, end in _tokens(sql):
-        word = token.upper() if kind == "word" else token
+        word = token.strip(b'"`').upper() if kind == "word" or token[:1] in b'"`' else token
         first = first or word
         if fresh and word not in (b";", b"SETTINGS"):
             # What follows shows that this was a name, not the clause.
@@ -64,15 +67,15 @@ def read_statement(sql: bytes) -> Statement:
         fresh = kind == "word" and before == b"FORMAT"
         if fresh:
             format_name = token.decode()
-            if first == b"INSERT" and not selects:
+            if first == b"INSERT" and not selects and word != b"VALUES":
                 data_at = _data_begin(sql, end)
                 return Statement(first, False, False, format_name, data_at, sql[:format_at], local)
-        elif first == b"INSERT" and word == b"VALUES" and not selects:
-            break
         format_at = start
         selects = selects or (first == b"INSERT" and word in (b"SELECT", b"WITH"))
         local = _local_access(before, word) or local
         before = word
+        if first == b"INSERT" and word == b"VALUES" and not _SUSPECT.search(sql, end):
+            break
     streams = first in _SELECTS
     return Statement(first, streams, streams or first in _ANSWERS, format_name, local_access=local)
 

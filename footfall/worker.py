@@ -21,7 +21,7 @@ from types import FrameType
 
 import numpy as np
 
-from footfall.content import content_folder, load_flow
+from footfall.content import load_flow
 from footfall.dataflow import flow_parts, pattern_plan
 from footfall.errors import FootfallError
 from footfall.file_sink import FileSink
@@ -69,7 +69,7 @@ def new_sinks(settings: Settings) -> list[Sink]:
     if settings.store != "none":
         sinks.append(StoreSink(parse_dsn(settings.store, database=settings.database)))
     if settings.out is not None:
-        sinks.append(FileSink(settings.out, settings.out_format))
+        sinks.append(FileSink(settings.out, "ndjson" if settings.out_format == "ndjson" else "parquet"))
     return sinks
 
 
@@ -85,7 +85,7 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
 
     settings = order.settings
     source = FileSource(order.inputs, partitioned=settings.partitioned)
-    patterns = load_patterns(settings.patterns or content_folder("patterns"))
+    patterns = load_patterns(settings.patterns)
     cells = np.memmap(order.ahead, dtype=np.int64, mode="r+")
     sinks = new_sinks(settings)
     try:

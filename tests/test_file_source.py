@@ -145,7 +145,10 @@ def test_a_broken_parquet_file_is_an_error(tmp_path: Path) -> None:
 
 def test_any_other_binary_file_is_read_as_lines(tmp_path: Path) -> None:
     data = bytes(range(256)) * 20
-    assert b"".join(block.data for block in _only(FileSource([_write(tmp_path / "a.ndjson", data)]))) == data + b"\n"
+    assert (
+        b"".join(block.data for block in _only(FileSource([_write(tmp_path / "a.ndjson", data)])))
+        == data + b"\n"
+    )
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

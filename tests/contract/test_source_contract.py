@@ -18,7 +18,14 @@ from footfall.records import RecordSource
 
 COUNT = 257
 LINES = [
-    json.dumps({"message_id": f"m{i}", "visitor_id": f"v{i % 7}", "event": "click é", "event_time": 1_700_000_000_000 + i})
+    json.dumps(
+        {
+            "message_id": f"m{i}",
+            "visitor_id": f"v{i % 7}",
+            "event": "click é",
+            "event_time": 1_700_000_000_000 + i,
+        }
+    )
     for i in range(COUNT)
 ]
 DATA = "".join(f"{line}\n" for line in LINES).encode()
@@ -70,7 +77,7 @@ class _Stdin:
 
     @property
     def buffer(self) -> io.BufferedReader:
-        return io.BufferedReader(io.BytesIO(DATA))  # type: ignore[arg-type]  # BytesIO serves as a raw stream
+        return io.BufferedReader(io.BytesIO(DATA))
 
 
 def _stdin(_: Path, monkeypatch: pytest.MonkeyPatch) -> RecordSource:
@@ -94,7 +101,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return MAKERS[str(request.param)](tmp_path, monkeypatch)
 
 
-def _read(source: RecordSource, position: Any = None, size: int = 50) -> tuple[list[bytes], list[int], list[Any]]:
+def _read(
+    source: RecordSource, position: Any = None, size: int = 50
+) -> tuple[list[bytes], list[int], list[Any]]:
     """A partition's records from a position on, their offsets, and the position after each block."""
     (partition,) = source.partitions()
     reader = source.open(partition, position)
@@ -174,5 +183,3 @@ def test_a_closed_reader_reads_no_more(source: RecordSource) -> None:
     reader.close()
     with pytest.raises(ValueError, match="closed"):
         reader.read(1)
-
-

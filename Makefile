@@ -1,0 +1,68 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+DIRECT := import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*t["project"]["dependencies"], *t["dependency-groups"]["dev"], sep="\n")
+PYTEST := $(BIN)/python -m pytest
+FILE ?=
+
+.PHONY: help setup demo test lint types unit e2e wheel bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1	\2/' | expand -t 16
+
+setup: $(INSTALLED) ## Build .venv from requirements.lock (does nothing the second time)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@for python in $${PYTHON:-python3.11 python3.12 python3 python}; do \
+		if "$$python" -c '$(SUPPORTED)' >/dev/null 2>&1; then break; fi; python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "Footfall needs Python 3.11 or 3.12; name one: make setup PYTHON=..." >&2; exit 1; fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## A day at a repair shop's site: simulate, replay into ClickHouse, compare with the truth
+	@$(BIN)/footfall demo
+
+test: lint types unit e2e wheel ## Everything that CI checks
+
+lint: setup ## ruff: rules and layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+unit: setup ## The tests of the library and its contracts, in parallel
+	$(PYTEST) -n auto --dist loadfile --ignore tests/e2e --ignore tests/wheel
+
+e2e: setup ## The tests of whole runs: crashes, resumes, several workers
+	$(if $(wildcard tests/e2e),$(PYTEST) tests/e2e,@echo "tests/e2e is empty")
+
+wheel: setup ## Build the wheel into dist/ and test it without the source
+	rm -rf dist
+	$(PYTEST) tests/wheel
+
+bench: setup ## The benchmark journey-1: make bench FILE=events.ndjson
+	@if [ -z "$(FILE)" ]; then echo "name its input: make bench FILE=events.ndjson" >&2; exit 2; fi
+	$(BIN)/python benchmarks/journey1.py "$(FILE)"
+
+lock: ## Write requirements.lock anew from pyproject.toml (with Python 3.11)
+	python3.11 -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	build/lock/bin/python -c '$(DIRECT)' | build/lock/bin/pip-compile --quiet --upgrade --generate-hashes \
+		--strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--no-emit-trusted-host --output-file requirements.lock -
+
+clean: ## Remove what was built and what the demo left, not .venv
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis footfall-store footfall-demo
+	find . -name __pycache__ -type d -not -path './$(VENV)*' -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""What all tests share: the sample data beside the checkout, and CI's refusal of tests that didn't run."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+NO_SHARED = "no ../shared beside the checkout"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder `../shared` with its real input; the test is skipped where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip(NO_SHARED)
+    return SHARED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true a skipped test is a failed one: there is nothing on a CI machine that a test may lack."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {reason.removeprefix('Skipped: ')}"
+    return report
