@@ -145,7 +145,7 @@ class _Unpacker(ABC):
 
     @abstractmethod
     def unpack(self, data: bytes, size: int) -> tuple[bytes, bytes]:
-        """What the data hold, where it can about `size` bytes at most, and the data left over for the next call."""
+        """What the data hold, about `size` bytes where it can choose, and the data left over."""
 
     @abstractmethod
     def complete(self) -> bool:

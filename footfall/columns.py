@@ -22,11 +22,10 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 _MONEY_DIGITS = 6
-_LARGEST_WHOLE = 9_223_372_036_853  # of units that still fit into Int64 as millionths, whatever the fraction
 
 
 class Spans(NamedTuple):
-    """Where each record's text stands: int32 starts and lengths (-1: null); `escaped` tells JSON escapes in it."""
+    """Where each record's text stands: int32 starts and lengths (-1: null); whether it has escapes."""
 
     starts: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int32]
@@ -96,18 +95,20 @@ def decimals(
     slots: list[int],
     *,
     digits: int,
-    largest: int,
+    bits: int,
     texts: bool = False,
     strict: bool = True,
 ) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """The first number among the slots as an integer of 10^-digits, rounded half to even, and whether there is one.
+    """The first number among the slots in units of 10^-digits, and whether there is one.
+
+    It is rounded half to even.
 
     Args:
         buffer: the block's bytes.
         scan: where the values stand.
         slots: the slots to look in, in order.
         digits: digits after the point that are kept.
-        largest: the largest whole part, in units; a record above it is `LEFT`.
+        bits: the result lies in [-2^bits, 2^bits); a record whose doesn't is `LEFT`.
         texts: whether a string may hold the number.
         strict: whether a value that is no number makes its record `LEFT`; it counts as absent if not.
     """
@@ -125,7 +126,7 @@ def decimals(
 def money(buffer: Bytes, scan: Scan, slots: list[int], *, strict: bool) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """The first amount among the slots, in millionths, and whether there is one."""
     return decimals(
-        buffer, scan, slots, digits=_MONEY_DIGITS, largest=_LARGEST_WHOLE - 1, texts=True, strict=strict
+        buffer, scan, slots, digits=_MONEY_DIGITS, bits=63, texts=True, strict=strict
     )
 
 
@@ -238,12 +239,13 @@ def _two(buf: Array, i: int) -> int:
     b = buf[i + 1] - 48
     if a < 0 or a > 9 or b < 0 or b > 9:
         return -1000
-    return a * 10 + b
+    number: int = a * 10 + b
+    return number
 
 
 @compiled
 def _iso_time(buf: Array, i: int, end: int) -> int:
-    """YYYY-MM-DDTHH:MM:SS, a fraction of up to 9 digits, Z or an offset of hours and minutes; -1 for all else."""
+    """YYYY-MM-DDTHH:MM:SS, up to 9 digits of a second, Z or hours and minutes of offset; -1 for all else."""
     if end - i < 19:
         return -1
     if buf[i + 4] != 45 or buf[i + 7] != 45 or buf[i + 13] != 58 or buf[i + 16] != 58:
@@ -485,7 +487,7 @@ def _distinct(buf: Array, starts: Array, lengths: Array, table: Array, codes: Ar
 def _views(
     buf: Array, side: Array, starts: Array, lengths: Array, views: Array, words: Array, data: Array
 ) -> int:
-    """Write Arrow's string views: up to 12 bytes in the view itself, longer texts to `data`; the count of nulls."""
+    """Write Arrow's string views, texts of over 12 bytes to `data`; the count of nulls."""
     nulls = 0
     used = 0
     for row in range(starts.size):

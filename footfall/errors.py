@@ -49,11 +49,11 @@ class PatternError(UsageError):
 
 
 class ExpressionError(UsageError):
-    """A condition is not well formed, or doesn't fit the event schema; in a pattern it becomes a `PatternError`."""
+    """A condition is not well formed, or doesn't fit the event schema; a pattern turns it into its own."""
 
 
 class PatternFilesError(UsageError):
-    """One or more pattern or case files are wrong; all of them are in `problems`, each with its file and line."""
+    """Pattern or case files are wrong; all that is wrong is in `problems`, each with file and line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

@@ -3,10 +3,10 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from footfall.content import content_folder
 from footfall.errors import SettingsError, UsageError
 
 _HUMP = re.compile(r"([^\W_A-Z])([A-Z])|([A-Z])(?=[A-Z][^\W\d_A-Z])")
@@ -47,7 +47,7 @@ class EventNames:
         """
         source = str(path) if path else "schemas/event_names.toml"
         try:
-            text = path.read_text("utf-8") if path else _shipped()
+            text = (path or content_folder("schemas") / "event_names.toml").read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the table of event names {source} can't be read: {error}") from error
         try:
@@ -58,15 +58,6 @@ class EventNames:
         if problems:
             raise SettingsError([f"{source}: {problem}" for problem in problems])
         return cls(table.get("names", {}))
-
-
-def _shipped() -> str:
-    """The shipped table, from an installed wheel or from the checkout."""
-    package = resources.files("footfall")
-    installed = package / "content" / "schemas" / "event_names.toml"
-    if installed.is_file():
-        return installed.read_text("utf-8")
-    return (Path(__file__).parent.parent / "schemas" / "event_names.toml").read_text("utf-8")
 
 
 def _problems(table: Mapping[str, Any]) -> list[str]:

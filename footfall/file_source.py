@@ -80,9 +80,15 @@ class FileSource(RecordSource):
                 self._files[name] = tuple(files)
 
     def partitions(self) -> list[str]:
+        """The partitions' names, sorted."""
         return sorted(self._files)
 
-    def open(self, partition: str, position: Any | None) -> "FileReader":
+    def open(self, partition: str, position: tuple[int, int, int, int] | None) -> "FileReader":
+        """A reader from that position on.
+
+        Raises:
+            SourceError: a file is gone, or shorter than the position.
+        """
         return FileReader(partition, self._files[partition], FilePosition(*(position or ())))
 
     def identity(self) -> dict[str, Any]:
@@ -138,6 +144,7 @@ class FileReader(RecordReader):
             self._open()
 
     def read(self, max_records: int) -> RecordBlock | None:
+        """The next records of one file; None at the partition's end. See `RecordReader.read`."""
         if max_records < 1:
             raise ValueError(f"max_records must be at least 1, not {max_records}")
         if self._closed:
@@ -156,12 +163,15 @@ class FileReader(RecordReader):
         return self._block(segment, max_records)
 
     def position(self) -> tuple[int, int, int, int]:
+        """Where the next `read` goes on: a `FilePosition`, as a plain tuple."""
         return (self._file, self._byte, self._record, self._line)
 
     def progress(self) -> tuple[int, int | None]:
+        """Bytes read so far, as they are stored, and in all; the latter is unknown for standard input."""
         return self._finished + (self._stream.consumed() if self._stream else 0), self._total
 
     def close(self) -> None:
+        """Free what is open; the reader reads no more."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

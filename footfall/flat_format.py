@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from footfall.columns import Spans
 from footfall.envelope import ALIASES, FIELDS
-from footfall.formats import Format, Part, Slot
+from footfall.formats import Format, Slot
+from footfall.record_part import Part
 
 _KINDS: Mapping[str, Any] = {"object": "raw"}
 

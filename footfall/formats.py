@@ -8,10 +8,10 @@ it in its block.
 """
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -26,7 +26,9 @@ from footfall.event_names import EventNames
 from footfall.json_scan import LEFT, TAKEN, Layout, Scan
 from footfall.page_address import CAMPAIGN, page_campaign, page_path
 from footfall.raw_json import READERS, UnfitError, is_object, members, merge_properties, read_members
+from footfall.record_part import Part
 from footfall.records import RecordBlock
+from footfall.robots import is_robot
 from footfall.tables import DEAD_LETTERS
 
 # Why a record is a dead letter; the codes are part of the store's contract.
@@ -51,13 +53,7 @@ REASONS: dict[str, str] = {
 ALWAYS = frozenset({"message_id", "visitor_id", "event_time", "arrival_time", "source_offset"})
 
 _DECODED = tuple(f.name for f in FIELDS if f.name != "source_partition")
-_ROBOT = re.compile(
-    r"bot\b|bot[/_;-]|robot|crawl|spider|slurp|headless|lighthouse|pagespeed|preview|monitor|pingdom|uptime|"
-    r"phantomjs|selenium|puppeteer|playwright|facebookexternalhit|mediapartners|archiver|scrapy|"
-    r"^(?:curl|wget|python|java|go-http|okhttp|libwww|apache-httpclient|node-fetch|axios)\b",
-    re.IGNORECASE,
-)
-_CACHED = 65_536
+_CACHED_NAMES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,56 +89,6 @@ class Decoded:
     count: int
 
 
-@dataclass(slots=True)
-class Part:
-    """Scanned records on their way to columns; `states` in `scan` says which of them are still in."""
-
-    data: bytes
-    scan: Scan
-    slots: Mapping[str, int]
-    buffer: npt.NDArray[np.uint8]
-    offsets: npt.NDArray[np.int64]
-    arrivals: npt.NDArray[np.int64] | None
-    properties: list[bytes] | None = None  # given where the records were written anew
-    side: bytearray = field(default_factory=lambda: bytearray(b"/"))  # `page_path`'s root stands first
-
-    def text(self, *names: str, strict: bool = True) -> col.Spans:
-        """The first text among these slots; see `columns.text_spans`."""
-        return col.text_spans(self.buffer, self.scan, [self.slots[name] for name in names], strict=strict)
-
-    def times(self, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """The times in this slot and where there are any."""
-        return col.times(self.buffer, self.scan, self.slots[name])
-
-    def raw(self, name: str) -> col.Spans:
-        """The JSON text in this slot."""
-        return col.raw_spans(self.scan, self.slots[name])
-
-    def leave(self, rows: npt.NDArray[np.bool_]) -> None:
-        """Leave the records that the mask names to the generic way."""
-        if rows.any():
-            self.scan.states[rows] = LEFT
-
-    def line(self, row: int) -> bytes:
-        """The record's bytes, without the newline."""
-        return self.data[self.scan.bounds[row] : self.scan.bounds[row + 1] - 1]
-
-    def read(self, spans: col.Spans, row: int) -> str:
-        """The text at that row, which must have one."""
-        start, length = int(spans.starts[row]), int(spans.lengths[row])
-        if start < 0:
-            return self.side[~start : ~start + length].decode()
-        raw = self.data[start : start + length]
-        return str(msgspec.json.decode(b'"' + raw + b'"')) if spans.escaped[row] else raw.decode()
-
-    def write(self, spans: col.Spans, row: int, text: bytes) -> None:
-        """Put another text in that row, kept in the side buffer."""
-        spans.starts[row] = ~len(self.side)
-        spans.lengths[row] = len(text)
-        spans.escaped[row] = False
-        self.side += text
-
-
 class Format(ABC):
     """An input format. An instance belongs to one partition's reader and keeps only caches.
 
@@ -174,7 +120,6 @@ class Format(ABC):
         self._wanted = frozenset(self._columns)
         self._layout = Layout({name: slot.paths for name, slot in self.slots.items()}, self.also_unknown)
         self._event_names: dict[bytes, tuple[str, str]] = {}
-        self._robots: dict[str, bool] = {}
         # Slots that no column asks for are checked all the same.
         read = {"message_id", "visitor_id", "user_id"}
         self._unread = [
@@ -260,7 +205,7 @@ class Format(ABC):
     # -------------------------------------------------------------------------------
 
     def _frame(self, part: Part) -> pl.DataFrame:
-        """The columns of the records that are taken; what isn't certain is `LEFT` in `part.scan.states` after it."""
+        """The columns of the records that are taken; `part.scan.states` says which, after it."""
         scan = part.scan
         messages, users = part.text("message_id"), part.text("user_id")
         visitors = part.text("visitor_id", "user_id")
@@ -283,37 +228,35 @@ class Format(ABC):
         codes, names = self._event_codes(part, self._event_texts(part))
 
         taken = scan.states == TAKEN
-        rows = None if taken.all() else taken
-        height = int(taken.sum())
-        series: dict[str, pl.Series] = {}
+        if part.arrivals is not None:
+            own, given = arrivals
+            arrivals = (np.where(given, own, part.arrivals), np.ones_like(given))
+        numbers |= {"event_time": (times, timed), "event_time_sent": (times, timed), "arrival_time": arrivals}
+        numbers["source_offset"] = (part.offsets, np.ones_like(taken))
         self._identify(part, messages, taken)
         texts = {"message_id": messages, "visitor_id": visitors, "user_id": users}
         texts |= self._page_texts(part, taken)
         if "properties" in self._wanted:
             texts["properties"] = self._properties(part, taken)
-        spans = {name: _taken(part, texts[name], rows) for name in texts if name in self._wanted}
+        flags = {"late": np.zeros_like(taken), "clock_capped": np.zeros_like(taken)}
+        if "bot" in self._wanted:
+            flags["bot"] = self._bots(part, taken)
+
+        rows = None if taken.all() else taken
+        series: dict[str, pl.Series] = {}
+        # Escapes are resolved into the side buffer, so it is complete only after all of them.
+        spans = {name: part.resolved(texts[name], rows) for name in texts if name in self._wanted}
         side = bytes(part.side)
         for name, found in spans.items():
             series[name] = col.text_series(name, part.buffer, side, found)
-        kept = codes if rows is None else codes[rows]
-        for name, values in zip(("event_original", "event"), names, strict=True):
-            if name in self._wanted:
-                series[name] = pl.Series(name, values, dtype=pl.String).gather(pl.Series(kept))
-        if part.arrivals is not None:
-            own, given = arrivals
-            arrivals = (np.where(given, own, part.arrivals), np.ones(given.size, np.bool_))
-        numbers |= {"event_time": (times, timed), "event_time_sent": (times, timed), "arrival_time": arrivals}
-        numbers["source_offset"] = (part.offsets, np.ones(part.offsets.size, np.bool_))
-        for name, (values, valid) in numbers.items():
-            if name in self._wanted:
-                if rows is not None:
-                    values, valid = values[rows], valid[rows]  # noqa: PLW2901  # the loop's own
-                series[name] = col.integer_series(name, values, valid, SCHEMA[name])
-        if "bot" in self._wanted:
-            series["bot"] = pl.Series("bot", self._bots(part, taken)[taken])
-        for name in ("late", "clock_capped"):
-            if name in self._wanted:
-                series[name] = pl.Series(name, [False], dtype=pl.Boolean).new_from_index(0, height)
+        indices = pl.Series(codes[taken])
+        for name, words in zip(("event_original", "event"), names, strict=True):
+            series[name] = pl.Series(name, words, dtype=pl.String).gather(indices)
+        for name in numbers.keys() & self._wanted:
+            values, valid = numbers[name]
+            series[name] = col.integer_series(name, values[taken], valid[taken], SCHEMA[name])
+        for name in flags.keys() & self._wanted:
+            series[name] = pl.Series(name, flags[name][taken])
         return pl.DataFrame({name: series[name] for name in self._columns})
 
     def _whole(self, part: Part, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -335,7 +278,7 @@ class Format(ABC):
             if known is None:
                 sent = part.read(spans, row)
                 known = sent, self._names.normalise(sent)
-                if len(self._event_names) < _CACHED:
+                if len(self._event_names) < _CACHED_NAMES:
                     self._event_names[raw] = known
             originals.append(known[0])
             used.append(known[1])
@@ -406,16 +349,8 @@ class Format(ABC):
             return np.zeros(taken.size, np.bool_)
         agents.lengths[~taken] = -1
         codes, firsts = col.distinct(part.buffer, agents)
-        robots = [self._is_robot(part.read(agents, row)) for row in firsts.tolist()]
+        robots = [is_robot(part.read(agents, row)) for row in firsts.tolist()]
         return np.array([*robots, False])[codes]
-
-    def _is_robot(self, agent: str) -> bool:
-        known = self._robots.get(agent)
-        if known is None:
-            known = _ROBOT.search(agent) is not None
-            if len(self._robots) < _CACHED:
-                self._robots[agent] = known
-        return known
 
     # --- the generic way: one record at a time
     # ---------------------------------------------------------------
@@ -467,17 +402,7 @@ class Format(ABC):
             UnfitError: the record is a dead letter.
         """
         found = read_members(line)
-        values: dict[str, Any] = {}
-        used: set[str] = set()
-        inner: dict[tuple[str, ...], dict[str, bytes]] = {(): found}
-        for name, slot in self.slots.items():
-            for path in slot.paths:
-                raw = _at(inner, path)
-                if raw is None or raw == b"null":
-                    continue
-                used.add(path[0])
-                values[name] = _read(slot, path, raw)
-                break
+        values, used = self._values(found)
         if values.get("visitor_id") is None and values.get("user_id") is None:
             raise UnfitError("no_visitor", "neither a visitor nor a user is named")
         sent = self._event_name_of(values)
@@ -499,6 +424,20 @@ class Format(ABC):
                     place = place.setdefault(key, {})
                 place[slot.paths[0][-1]] = msgspec.Raw(_amount(value)) if slot.kind == "money" else value
         return msgspec.json.encode(plain), merge_properties(properties, unknown)
+
+    def _values(self, found: dict[str, bytes]) -> tuple[dict[str, Any], set[str]]:
+        """The slots' values among a record's members, and the members that they were taken from."""
+        values: dict[str, Any] = {}
+        used: set[str] = set()
+        inner: dict[tuple[str, ...], dict[str, bytes]] = {(): found}
+        for name, slot in self.slots.items():
+            for path in slot.paths:
+                raw = _at(inner, path)
+                if raw is not None and raw != b"null":
+                    used.add(path[0])
+                    values[name] = _read(slot, path, raw)
+                    break
+        return values, used
 
     def _unknown(self, found: Mapping[str, bytes], used: frozenset[str]) -> dict[str, bytes]:
         """The top-level members that no slot took: unknown ones, and aliases beside the name that counts."""
@@ -526,15 +465,6 @@ def format_by_name(name: str) -> type[Format]:
     return formats[name]
 
 
-def _taken(part: Part, spans: col.Spans, rows: npt.NDArray[np.bool_] | None) -> col.Spans:
-    """The taken records' texts, with the escapes in them resolved."""
-    kept = spans if rows is None else spans.compress(rows)
-    if kept.escaped.any():
-        for row in np.flatnonzero(kept.escaped & (kept.lengths >= 0)).tolist():
-            part.write(kept, row, part.read(kept, row).encode())
-    return kept
-
-
 def _leave_broken_text(data: bytes, scan: Scan) -> None:
     """Leave the records that aren't UTF-8."""
     if data.isascii():
@@ -543,7 +473,7 @@ def _leave_broken_text(data: bytes, scan: Scan) -> None:
         data.decode()
     except UnicodeDecodeError:
         bounds = scan.bounds.tolist()
-        for row, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for row, (start, end) in enumerate(pairwise(bounds)):
             try:
                 data[start:end].decode()
             except UnicodeDecodeError:
@@ -559,15 +489,16 @@ def _at(inner: dict[tuple[str, ...], dict[str, bytes]], path: tuple[str, ...]) -
     return inner[path[:-1]].get(path[-1])
 
 
-def _read(slot: Slot, path: tuple[str, ...], raw: bytes) -> Any:
+def _read(slot: Slot, path: tuple[str, ...], raw: bytes) -> str | int | bytes | None:
     if slot.kind == "raw":
         return raw
     try:
-        return READERS[slot.kind](".".join(path), raw)
+        value: str | int | None = READERS[slot.kind](".".join(path), raw)
     except UnfitError as error:
         if slot.strict or error.reason == "overflow":
             raise
         return None
+    return value
 
 
 def _amount(millionths: int) -> bytes:

@@ -9,8 +9,8 @@ What it doesn't check is UTF-8: the caller does that for the whole block.
 """
 
 # Compiled code: one long function is one loop over bytes that stay in registers; a chain of comparisons is
-# quicker than membership in a tuple; and numba has no keyword arguments to offer. ruff: noqa: C901, FBT001,
-# PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714, SIM109
+# quicker than membership in a tuple; and numba has no keyword arguments to offer.
+# ruff: noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -196,7 +196,7 @@ def _number_end(buf: Array, i: int) -> int:
 def _find_key(
     buf: Array, i: int, length: int, names: Array, offsets: Array, first: int, last: int, guess: int
 ) -> int:
-    """The entry in [first, last) whose name is the `length` bytes at `i`, tried from `guess` on; -1 if none is."""
+    """The entry in [first, last) whose name is the `length` bytes at `i`, from `guess` on; -1 if none is."""
     for step in range(last - first):
         entry = guess + step
         if entry >= last:

@@ -13,7 +13,7 @@ _BLANKS = " \t\n\r\v\f"
 
 @lru_cache(maxsize=4096)
 def page_path(url: str) -> str | None:
-    """The path of an address, as it stands there; "/" where only a host is given, None where there is none."""
+    """The path of an address, as it stands there; "/" where only a host is given, None if there is none."""
     parts = _PARTS.match(url)
     if parts is None:
         return None

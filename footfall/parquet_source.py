@@ -35,6 +35,7 @@ class ParquetStream(ByteStream):
         self._rest = b""
 
     def read(self, size: int) -> bytes:
+        """At most `size` bytes of NDJSON; b"" at the end."""
         if not self._rest:
             try:
                 self._rest = next(self._chunks, b"")
@@ -44,13 +45,16 @@ class ParquetStream(ByteStream):
         return data
 
     def skip(self, size: int) -> None:
+        """Pass over the first `size` bytes of NDJSON."""
         skip_by_reading(self, size, self._name)
 
     def consumed(self) -> int:
+        """The file's bytes, in proportion to the rows read."""
         total = self._file.metadata.num_rows
         return self._size * self._rows // total if total else self._size
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _ndjson(self) -> Iterator[bytes]:

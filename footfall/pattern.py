@@ -172,8 +172,13 @@ class Pattern:
             raise self._error("begin is for the first stage; use next, followed_by or followed_by_any", stage)
         if stage.condition is None and stage.forbids:
             raise self._error("a stage that forbids events needs a condition that says which", stage)
+        if stage.contiguity not in get_args(Contiguity):
+            known = ", ".join(get_args(Contiguity))
+            raise self._error(f"contiguity {stage.contiguity!r} is unknown; use {known}", stage)
         self._check_condition(stage)
-        return replace(self, stages=(*self.stages, stage))
+        pattern = replace(self, stages=(*self.stages, Stage(stage.name, stage.contiguity, stage.condition)))
+        pattern = pattern if stage.times == 1 else pattern.times(stage.times)
+        return pattern if stage.inner == "relaxed" else pattern.consecutive()
 
     def times(self, count: int) -> "Pattern":
         """The last stage takes exactly `count` events; others may lie between them."""
@@ -315,7 +320,7 @@ class Pattern:
                 owner=data.get("owner", ""),
             )
             for stage in data["stages"]:
-                pattern = _add_stage(pattern, stage)
+                pattern = pattern.with_stage(_stage_from(stage, name))
             if "within_ms" in data:
                 pattern = pattern.within(data["within_ms"])
             if "same" in data:
@@ -430,29 +435,15 @@ def _meaning(stage: Stage) -> dict[str, JsonValue]:
     return data if stage.condition is None else {**data, "where": stage.condition.key()}
 
 
-def _add_stage(pattern: Pattern, data: dict[str, JsonValue]) -> Pattern:
-    _refuse_unknown(data, _STAGE_KEYS, pattern.name)
-    condition = None if data.get("where") is None else expression_from_dict(data["where"])
-    add = {
-        "begin": pattern.begin,
-        "strict": pattern.next,
-        "relaxed": pattern.followed_by,
-        "any": pattern.followed_by_any,
-    }
-    name, contiguity = data["name"], data["contiguity"]
-    if contiguity in add:
-        pattern = add[contiguity](name, condition)
-    elif contiguity in ("not_next", "not_followed_by"):
-        pattern = pattern.with_stage(Stage(name, contiguity, condition))
-    else:
-        raise PatternError(
-            f"contiguity {contiguity!r} is unknown; use {', '.join(get_args(Contiguity))}",
-            pattern=pattern.name,
-            stage=name,
-        )
-    if "times" in data:
-        pattern = pattern.times(data["times"])
-    return pattern.consecutive() if data.get("inner") == "strict" else pattern
+def _stage_from(data: dict[str, JsonValue], pattern: str) -> Stage:
+    _refuse_unknown(data, _STAGE_KEYS, pattern)
+    return Stage(
+        data["name"],
+        data["contiguity"],
+        None if data.get("where") is None else expression_from_dict(data["where"]),
+        data.get("times", 1),
+        data.get("inner", "relaxed"),
+    )
 
 
 def _refuse_unknown(data: dict[str, JsonValue], known: set[str], pattern: str) -> None:

@@ -167,6 +167,8 @@ def _row(number: int, event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
             raise ValueError(f"{key} is filled in, and can't be given")
         elif field.sent == "text" and not isinstance(value, str):
             raise ValueError(f"{key} is a text, not {value!r}")
+        elif field.sent == "number" and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError(f"{key} is a number, not {value!r}")
         else:
             row[key] = int(Decimal(str(value)) * MILLIONTHS) if field.sent == "money" else value
     row["properties"] = json.dumps(properties, ensure_ascii=False)

@@ -143,6 +143,8 @@ class _Bits:
     """Gives each distinct condition a bit."""
 
     def __init__(self, reserved: list[Expression]) -> None:
+        if len(reserved) > MOST_CONDITIONS:
+            raise PatternError(f"more than {MOST_CONDITIONS} conditions are reserved", pattern="(reserved)")
         self.conditions = reserved
         self._bit_of = {condition.key(): bit for bit, condition in reversed(list(enumerate(reserved)))}
 

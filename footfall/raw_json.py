@@ -156,7 +156,7 @@ def read_whole(name: str, raw: bytes) -> int | None:
 
 
 def read_money(name: str, raw: bytes) -> int | None:
-    """A number, or a string that holds one, in millionths as Int64, rounded half to even; None for null or blank.
+    """A number, or a string with one in it, in millionths, rounded half to even; None for null or blank.
 
     Raises:
         UnfitError: it is no number ("wrong_type", "bad_number"), or doesn't fit ("overflow").
@@ -243,8 +243,8 @@ def _depth(line: bytes) -> int:
     return deepest
 
 
-def _has_nul(value: Any) -> bool:
-    """Whether any string in a decoded value, keys included, holds a NUL; the value is at most `MAX_DEPTH` deep."""
+def _has_nul(value: object) -> bool:
+    """Whether a string in a decoded value, keys included, holds a NUL; it is at most `MAX_DEPTH` deep."""
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, dict):

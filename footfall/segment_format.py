@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from footfall.columns import Spans, distinct
 from footfall.envelope import EARLIEST_TIME_MS, LATEST_TIME_MS
-from footfall.formats import Format, Part, Slot
+from footfall.formats import Format, Slot
 from footfall.page_address import CAMPAIGN
 from footfall.raw_json import UnfitError, bounded_time
+from footfall.record_part import Part
 
 TYPES = ("track", "page", "screen", "identify", "group", "alias")
 

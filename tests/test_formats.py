@@ -8,54 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from decoding import GOOD, MESSAGE, NAMES, TIME, block_of, decode, one, reason
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from footfall.envelope import SCHEMA
 from footfall.errors import UsageError
-from footfall.event_names import EventNames
-from footfall.formats import ALWAYS, REASONS, Decoded, Format, format_by_name
+from footfall.formats import ALWAYS, REASONS, Format, format_by_name
 from footfall.json_scan import LEFT, Layout, Scan
 from footfall.records import KEPT_BYTES, MAX_RECORD_BYTES, RecordBlock
 from footfall.tables import DEAD_LETTERS
-
-NAMES = EventNames.load()
-TIME = 1_760_000_000_000
-GOOD: dict[str, Any] = {"message_id": "m", "visitor_id": "v", "event": "click", "event_time": TIME}
-MESSAGE: dict[str, Any] = {
-    "type": "track", "messageId": "m", "anonymousId": "v", "event": "Order Completed",
-    "timestamp": "2024-01-02T03:04:05.678Z",
-}  # fmt: skip
-
-
-def block_of(lines: list[bytes], **more: Any) -> RecordBlock:
-    data = b"".join(line + b"\n" for line in lines)
-    return RecordBlock("p", 100, len(lines), data, "file", 11, **more)
-
-
-def decode(lines: list[bytes], name: str = "footfall", columns: frozenset[str] | None = None) -> Decoded:
-    return format_by_name(name)(NAMES, columns).decode(block_of(lines))
-
-
-def one(record: Any, name: str = "footfall") -> dict[str, Any]:
-    """The event that a record becomes, which must be good."""
-    line = record if isinstance(record, bytes) else json.dumps(record).encode()
-    decoded = decode([line], name)
-    assert decoded.dead.rows() == []
-    return decoded.events.row(0, named=True)
-
-
-def reason(record: Any, name: str = "footfall") -> str:
-    """Why a record, which must be bad, is a dead letter."""
-    line = record if isinstance(record, bytes) else json.dumps(record).encode()
-    decoded = decode([json.dumps(GOOD if name == "footfall" else MESSAGE).encode(), line], name)
-    assert decoded.events.height == decoded.dead.height == 1
-    letter = decoded.dead.row(0, named=True)
-    assert letter["detail"]
-    assert letter["bytes"] == line
-    assert letter["reason"] in REASONS
-    return str(letter["reason"])
 
 
 def _force_generic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from footfall.errors import PatternError
 from footfall.expression import Expression, event, field
-from footfall.pattern import Contiguity, Pattern, Stage, pattern_list
+from footfall.pattern import Pattern, Stage, pattern_list
 
 CLICK = event == "click"
 SHARED_CASES = Path(__file__).resolve().parents[1].parent / "shared" / "cep" / "cases.json"
@@ -199,7 +199,7 @@ A = Pattern("p").begin("a", CLICK)
     ("build", "stage", "words"),
     [
         (lambda: Pattern("two words"), None, "a letter, then letters"),
-        (lambda: Pattern("p", severity="loud"), None, "info, warning, critical"),  # type: ignore[arg-type]
+        (lambda: Pattern("p", severity="loud"), None, "info, warning, critical"),  # type: ignore[arg-type]  # the mistake itself
         (lambda: Pattern("p", tags="ux"), None, r"tags=\(\"ux\",\)"),
         (lambda: Pattern("p").followed_by("a", CLICK), "a", r"first stage is written with \.begin"),
         (lambda: Pattern("p").not_next("a", CLICK), "a", r"first stage is written with \.begin"),
@@ -208,24 +208,26 @@ A = Pattern("p").begin("a", CLICK)
         (lambda: A.next(" ", CLICK), " ", "1 to 64 characters"),
         (lambda: A.not_followed_by("n", CLICK).times(2), "n", "can't be repeated"),
         (lambda: A.not_next("n", CLICK).times(2), "n", "can't be repeated"),
-        (lambda: A.not_next("n", None), "n", "needs a condition"),  # type: ignore[arg-type]
+        (lambda: A.not_next("n", None), "n", "needs a condition"),  # type: ignore[arg-type]  # the mistake itself
+        (lambda: A.with_stage(Stage("b", "later", CLICK)), "b", "relaxed, any"),  # type: ignore[arg-type]  # the mistake itself
+        (lambda: A.with_stage(Stage("b", "strict", CLICK, times=0)), "b", "from 1 to 1000"),
         (lambda: A.times(0), "a", "from 1 to 1000"),
         (lambda: A.times(-1), "a", "from 1 to 1000"),
-        (lambda: A.times(2.5), "a", "from 1 to 1000"),  # type: ignore[arg-type]
+        (lambda: A.times(2.5), "a", "from 1 to 1000"),  # type: ignore[arg-type]  # the mistake itself
         (lambda: A.times(True), "a", "from 1 to 1000"),
         (lambda: A.times(2).times(3), "a", "given twice"),
-        (lambda: A.consecutive(), "a", r"times\(2\)"),
+        (A.consecutive, "a", r"times\(2\)"),
         (lambda: Pattern("p").times(2), None, "after the stage"),
         (lambda: Pattern("p").begin("a", event), "a", "must be true or false"),
-        (lambda: Pattern("p").begin("a", "click"), "a", "is no condition"),  # type: ignore[arg-type]
-        (lambda: Pattern("p").begin("a", True), "a", "is no condition"),  # type: ignore[arg-type]
+        (lambda: Pattern("p").begin("a", "click"), "a", "is no condition"),  # type: ignore[arg-type]  # the mistake itself
+        (lambda: Pattern("p").begin("a", True), "a", "is no condition"),  # type: ignore[arg-type]  # the mistake itself
         (lambda: A.next("b", field("elemnt") == "x"), "b", "did you mean 'element'"),
         (lambda: A.next("b", field("x") == "x"), "b", "compares a number with a text"),
         (lambda: A.within(0), None, "more than 0"),
         (lambda: A.within("-1 s"), None, "within"),
         (lambda: A.within("401 d"), None, "at most 400 days"),
         (lambda: A.within("soon"), None, "no length of time"),
-        (lambda: A.within(None), None, "within"),  # type: ignore[arg-type]
+        (lambda: A.within(None), None, "within"),  # type: ignore[arg-type]  # the mistake itself
         (lambda: A.within("1 s").within("2 s"), None, "given twice"),
         (lambda: A.same("elemnt"), None, "did you mean 'element'"),
         (lambda: A.same("x"), None, "takes one with texts"),
@@ -301,9 +303,8 @@ def test_the_reference_invalid_patterns_are_refused(data: dict[str, Any]) -> Non
 def built_from_reference(data: dict[str, Any]) -> Pattern:
     pattern = Pattern("p")
     for stage in data["stages"]:
-        contiguity: Contiguity = stage["contiguity"]
-        pattern = pattern.with_stage(Stage(stage["name"], contiguity, event == stage["where"]["name"]))
-        if "quantifier" in stage:
-            assert stage["quantifier"]["min"] == stage["quantifier"]["max"]
-            pattern = pattern.times(stage["quantifier"]["min"])
+        times = stage.get("quantifier", {"min": 1, "max": 1})
+        assert times["min"] == times["max"]
+        condition = event == stage["where"]["name"]
+        pattern = pattern.with_stage(Stage(stage["name"], stage["contiguity"], condition, times["min"]))
     return pattern

@@ -208,6 +208,6 @@ def test_the_readme_lists_every_setting_as_it_is() -> None:
 
 def test_the_example_environment_lists_every_setting_as_it_is() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    missing = [f"# {i.about}\n#{i.variable}={i.default}\n" for i in setting_infos()]
+    missing = [f'# {i.about}\n#{i.variable}="{i.default}"\n' for i in setting_infos()]
     assert [entry for entry in missing if entry not in text] == []
     assert text.count("\n#FOOTFALL_") == len(missing)

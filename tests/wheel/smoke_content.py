@@ -1,4 +1,4 @@
-"""Run inside the wheel's environment, from an empty folder: all content is reached, and none of the checkout."""
+"""Run inside the wheel's environment, from an empty folder: all content is there, none of the checkout's."""
 
 import importlib.util
 from pathlib import Path

@@ -1,0 +1,38 @@
+"""`footfall simulate`: write traffic, and say what was written."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from footfall.simulate import Simulation, SimulationSummary, simulate
+
+
+def write_traffic(chosen: Mapping[str, Any], output: Path, *, as_json: bool) -> SimulationSummary:
+    """Simulate with the chosen fields of `Simulation`, the others as they are by default.
+
+    Raises:
+        SettingsError: values out of bounds.
+        UsageError: the output won't do.
+    """
+    summary = simulate(Simulation(**chosen), output)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(summary, enc_hook=str).decode() + "\n")
+    else:
+        print_summary(summary, Console(highlight=False))
+    return summary
+
+
+def print_summary(summary: SimulationSummary, console: Console) -> None:
+    """Print what a simulation wrote, for people."""
+    console.print(
+        f"[bold]{summary.lines:,} records[/] of {summary.visitors:,} visitors in {summary.sessions:,} sessions: "
+        f"{summary.events:,} events ({summary.bot_events:,} of robots, {summary.late:,} late, "
+        f"{summary.clock_capped:,} with a clock ahead), {summary.duplicates:,} copies, {summary.dirty:,} malformed"
+    )
+    console.print("planted: " + ", ".join(f"{name} {count:,}" for name, count in summary.plants.items()))
+    files = ", ".join(str(path) for path in summary.records)
+    console.print(f"[dim]{files}; the plants in {summary.plants_file}[/]")

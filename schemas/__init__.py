@@ -1,0 +1,1 @@
+"""The contracts of what comes in: the event envelope's JSON Schema, and the table of event names."""

@@ -1,0 +1,173 @@
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+
+from footfall.envelope import SCHEMA
+from footfall.errors import ExpressionError, PatternError
+from footfall.expression import event, field
+from footfall.pattern import Pattern
+from footfall.pattern_plan import ANY, BEGIN, EVERY_EVENT, PAST_LAST, RELAXED, STRICT, PatternPlan
+
+A, B, C, D = (event == name for name in "abcd")
+
+
+def steps_of(plan: PatternPlan, pattern: int = 0) -> list[dict[str, int]]:
+    row = plan.table[pattern]
+    steps = plan.steps[row["first_step"] : row["first_step"] + row["step_count"]]
+    return [{name: int(step[name]) for name in steps.dtype.names or ()} for step in steps]
+
+
+def bit(plan: PatternPlan, name: str) -> int:
+    (number,) = [i for i, condition in enumerate(plan.conditions) if condition.same_as(event == name)]
+    return 1 << number
+
+
+def test_times_become_steps_of_one_stage() -> None:
+    pattern = Pattern("p").begin("a", A).times(2).followed_by("b", B).times(3).consecutive().next("c", C)
+    plan = PatternPlan.compile([pattern])
+    assert [(step["stage"], step["contiguity"]) for step in steps_of(plan)] == [
+        (0, BEGIN),
+        (0, RELAXED),
+        (1, RELAXED),
+        (1, STRICT),
+        (1, STRICT),
+        (2, STRICT),
+    ]
+    assert [step["condition"] for step in steps_of(plan)] == [0, 0, 1, 1, 1, 2]
+
+
+def test_what_is_forbidden_stands_on_the_step_that_waits() -> None:
+    pattern = (
+        Pattern("p")
+        .begin("a", A)
+        .not_next("n", C)
+        .not_followed_by("m", D)
+        .followed_by_any("b", B)
+        .followed_by("e")
+    )
+    plan = PatternPlan.compile([pattern])
+    first, second, third = steps_of(plan)
+    assert (first["kill"], first["kill_next"], first["stage"]) == (0, 0, 0)
+    assert (second["kill"], second["kill_next"]) == (bit(plan, "d"), bit(plan, "c"))
+    assert (second["stage"], second["contiguity"]) == (3, ANY)
+    assert (third["kill"], third["kill_next"], third["condition"]) == (0, 0, EVERY_EVENT)
+    assert int(plan.table[0]["trailing_kill"]) == 0
+
+
+def test_what_follows_a_loop_is_forbidden_from_its_first_event_on() -> None:
+    pattern = Pattern("p").begin("a", A).followed_by("b", B).times(3)
+    plan = PatternPlan.compile([pattern.not_next("m", D).not_followed_by("n", C).followed_by("d", A)])
+    c, d = bit(plan, "c"), bit(plan, "d")
+    assert [step["kill"] for step in steps_of(plan)] == [0, 0, c, c, c]
+    assert [step["kill_next"] for step in steps_of(plan)] == [0, 0, 0, 0, d]
+    trailing = PatternPlan.compile([pattern.not_followed_by("n", C).within("1 s")])
+    assert [step["kill"] for step in steps_of(trailing)] == [0, 0, bit(trailing, "c"), bit(trailing, "c")]
+    assert int(trailing.table[0]["trailing_kill"]) == bit(trailing, "c")
+
+
+def test_a_row_for_each_pattern_by_name() -> None:
+    rage = Pattern("rage").begin("a", A).times(3).within("1 s").same("element").skip_past_last()
+    gone = Pattern("gone").begin("a", A).not_followed_by("b", B).within("25 h").skip_to_next()
+    day = Pattern("day").begin("a", A).not_followed_by("b", B).within("24 h")
+    long_match = Pattern("long").begin("a", A).followed_by("b", B).within("25 h").same("path")
+    plan = PatternPlan.compile([rage, long_match, gone, day])
+    assert [pattern.name for pattern in plan.patterns] == ["day", "gone", "long", "rage"]
+    assert plan.same_fields == ("element", "path")
+    assert plan.table["same"].tolist() == [-1, -1, 1, 0]
+    assert plan.table["skip"].tolist() == [0, 1, 0, PAST_LAST]
+    assert plan.table["within_ms"].tolist() == [86_400_000, 90_000_000, 90_000_000, 1000]
+    assert plan.table["waits_over_24h"].tolist() == [False, True, False, False]
+    assert plan.table["first_step"].tolist() == [0, 1, 2, 4]
+    assert plan.table["step_count"].tolist() == [1, 1, 2, 3]
+    assert plan.columns == {"event", "element", "path"}
+    no_bound = PatternPlan.compile([Pattern("p").begin("a", A)])
+    assert no_bound.table["within_ms"].tolist() == [-1]
+
+
+def test_conditions_are_shared_behind_the_reserved_ones() -> None:
+    one = Pattern("one").begin("a", A & (field("x") > 1)).followed_by("b", B)
+    two = Pattern("two").begin("b", event.is_in(["b"])).followed_by("a", (field("x") > 1) & A)
+    plan = PatternPlan.compile([one, two], reserved=[C, C, B])
+    assert [str(condition) for condition in plan.conditions] == [
+        "event is 'c'",
+        "event is 'c'",
+        "event is 'b'",
+        "event is 'a' and x is greater than 1",
+    ]
+    assert plan.steps["condition"].tolist() == [3, 2, 2, 3]
+    assert plan.interest == 0b1100
+
+
+def test_masks_are_a_column_of_a_bit_a_condition() -> None:
+    plan = PatternPlan.compile([Pattern("p").begin("a", A).followed_by("b", field("x") > 1)], reserved=[C])
+    frame = pl.DataFrame(
+        {"event": ["a", "b", "c", None], "x": [1, 2, None, 3]}, schema_overrides={"x": SCHEMA["x"]}
+    )
+    masks = plan.masks(frame)
+    assert masks.dtype == pl.UInt64
+    assert masks.to_list() == [0b010, 0b100, 0b001, 0b100]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sees_all"),
+    [
+        (Pattern("p").begin("a", A).followed_by("b", B).followed_by_any("c", C), 0),
+        (Pattern("p").begin("a", A).times(2).not_followed_by("c", C).within(1), 0),
+        (Pattern("p").begin("a", A).next("b", B), 1),
+        (Pattern("p").begin("a", A).times(2).consecutive(), 1),
+        (Pattern("p").begin("a", A).not_next("b", B).followed_by("c", C), 1),
+        (Pattern("p").begin("a", A).followed_by("b"), 1),
+        (Pattern("p").begin("a").followed_by("b", B), 2),
+    ],
+)
+def test_which_events_must_be_seen(pattern: Pattern, sees_all: int) -> None:
+    assert PatternPlan.compile([pattern]).sees_all == sees_all
+
+
+def test_interest_holds_all_that_is_awaited_or_forbidden() -> None:
+    pattern = (
+        Pattern("p").begin("a", A).not_next("b", B).followed_by("c", C).not_followed_by("d", D).within(1)
+    )
+    plan = PatternPlan.compile([pattern], reserved=[event == "other"])
+    assert plan.interest == 0b11110
+    assert plan.interest.dtype == np.uint64
+
+
+def test_a_plan_without_patterns_has_empty_tables() -> None:
+    plan = PatternPlan.compile([], reserved=[A])
+    assert (plan.table.size, plan.steps.size, int(plan.interest), plan.sees_all) == (0, 0, 0, 0)
+    assert plan.table.dtype.names is not None
+    assert plan.masks(pl.DataFrame({"event": ["a", "b"]})).to_list() == [1, 0]
+
+
+def test_64_conditions_are_the_most() -> None:
+    reserved = [field("x") == number for number in range(62)]
+    fits = Pattern("p").begin("a", A).followed_by("b", B)
+    assert len(PatternPlan.compile([fits], reserved).conditions) == 64
+    with pytest.raises(PatternError, match="more than 64 distinct conditions") as caught:
+        PatternPlan.compile([fits.followed_by("c", C)], reserved)
+    assert (caught.value.pattern, caught.value.stage) == ("p", "c")
+    with pytest.raises(PatternError, match="more than 64"):
+        PatternPlan.compile([], [field("x") == number for number in range(65)])
+
+
+def test_what_cannot_be_compiled_is_refused() -> None:
+    whole = Pattern("p").begin("a", A)
+    with pytest.raises(PatternError, match="two patterns have this name"):
+        PatternPlan.compile([whole, whole.followed_by("b", B)])
+    with pytest.raises(PatternError, match=r"needs \.within"):
+        PatternPlan.compile([whole.not_followed_by("b", B)])
+    with pytest.raises(ExpressionError, match="must be true or false"):
+        PatternPlan.compile([whole], reserved=[event])
+
+
+def test_a_plan_pickles() -> None:
+    pattern = Pattern("p").begin("a", A & (field("x") > 1)).within("1 s")
+    plan = PatternPlan.compile([pattern], reserved=[B])
+    again = pickle.loads(pickle.dumps(plan))
+    assert again.patterns == plan.patterns
+    assert [c.key() for c in again.conditions] == [c.key() for c in plan.conditions]
+    assert again.table.tolist() == plan.table.tolist()
+    assert again.steps.tolist() == plan.steps.tolist()
