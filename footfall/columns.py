@@ -108,7 +108,7 @@ def decimals(
         scan: where the values stand.
         slots: the slots to look in, in order.
         digits: digits after the point that are kept.
-        bits: the result lies in [-2^bits, 2^bits); a record whose doesn't is `LEFT`.
+        bits: the result lies between -2^bits and 2^bits; a record whose doesn't is `LEFT`.
         texts: whether a string may hold the number.
         strict: whether a value that is no number makes its record `LEFT`; it counts as absent if not.
     """
@@ -118,16 +118,14 @@ def decimals(
         if scan.seen[slot]:
             _decimals(
                 buffer, scan.kinds[slot], scan.starts[slot], scan.lengths[slot],
-                digits, largest, texts, strict, scan.states, values, valid,
+                digits, (1 << bits) - 1, texts, strict, scan.states, values, valid,
             )  # fmt: skip
     return values, valid
 
 
 def money(buffer: Bytes, scan: Scan, slots: list[int], *, strict: bool) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """The first amount among the slots, in millionths, and whether there is one."""
-    return decimals(
-        buffer, scan, slots, digits=_MONEY_DIGITS, bits=63, texts=True, strict=strict
-    )
+    return decimals(buffer, scan, slots, digits=_MONEY_DIGITS, bits=63, texts=True, strict=strict)
 
 
 def path_spans(buffer: Bytes, urls: Spans) -> Spans:
@@ -340,9 +338,8 @@ def _times(
 
 @compiled
 def _decimals(
-    buf: Array, kinds: Array, starts: Array, lengths: Array, digits: int, largest: int, texts: bool, strict:
-        bool,
-    states: Array, values: Array, valid: Array,
+    buf: Array, kinds: Array, starts: Array, lengths: Array, digits: int, highest: int, texts: bool,
+    strict: bool, states: Array, values: Array, valid: Array,
 ) -> None:  # fmt: skip
     scale = 1
     for _ in range(digits):
@@ -367,7 +364,7 @@ def _decimals(
         while i < end and 48 <= buf[i] <= 57 and i - first < 18:
             whole = whole * 10 + buf[i] - 48
             i += 1
-        good = i > first and whole <= largest
+        good = i > first and whole <= highest // scale
         part = 0
         if good and i < end and buf[i] == 46:
             i += 1
@@ -389,12 +386,10 @@ def _decimals(
             while kept < digits:
                 part *= 10
                 kept += 1
+            if half > 5 or (half == 5 and (rest or (whole * scale + part) % 2 == 1)):
+                part += 1
+        if good and i == end and part <= highest - whole * scale:
             value = whole * scale + part
-            if half > 5 or (half == 5 and (rest or value % 2 == 1)):
-                value += 1
-        else:
-            value = whole * scale
-        if good and i == end:
             values[row] = -value if negative else value
             valid[row] = True
         else:

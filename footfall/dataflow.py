@@ -26,6 +26,7 @@ from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
 from footfall.sink import Sink
+from footfall.warm_up import warm_up
 
 
 class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
@@ -99,7 +100,7 @@ def flow_parts(
     stop: threading.Event,
     ahead: ReadAhead,
 ) -> FlowParts:
-    """The parts of one worker's dataflow.
+    """The parts of one worker's dataflow; its compiled loops are loaded.
 
     Args:
         settings: the run's settings.
@@ -130,6 +131,7 @@ def flow_parts(
         wants_events=bool(sinks),
         event_columns=stored,
     )
+    warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None
 
     def new_shard(state: bytes | None) -> ShardStep:

@@ -261,7 +261,7 @@ class Format(ABC):
 
     def _whole(self, part: Part, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         slots = [part.slots[name]] if name in part.slots else []
-        return col.decimals(part.buffer, part.scan, slots, digits=0, largest=(1 << 31) - 2)
+        return col.decimals(part.buffer, part.scan, slots, digits=0, bits=31)
 
     def _event_codes(
         self, part: Part, spans: col.Spans

@@ -10,7 +10,7 @@ What it doesn't check is UTF-8: the caller does that for the whole block.
 
 # Compiled code: one long function is one loop over bytes that stay in registers; a chain of comparisons is
 # quicker than membership in a tuple; and numba has no keyword arguments to offer.
-# ruff: noqa: C901, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714
+# ruff: noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -225,7 +225,7 @@ def _fixed(name: str, text: str, scale: int, bits: int) -> int:
         number = kept.scaleb(number.adjusted() - 49, _EXACT)
     scaled = _EXACT.multiply(number, Decimal(scale))
     value = int(scaled.to_integral_value(ROUND_HALF_EVEN))
-    if not -(1 << bits) <= value < 1 << bits:
+    if abs(value) >= 1 << bits:
         raise UnfitError("overflow", f"{name} is too large: {_short(text)}")
     return value
 

@@ -256,7 +256,7 @@ def open_store(address: StoreAddress, *, wait_for_owner: float = 0.0, create: bo
         if hold_folder(folder) is not None:
             return _embedded(address, folder)
         holder = read_holder(folder)
-        if holder is not None and holder.url is not None:
+        if holder is not None and holder.url is not None and holder.serving:
             try:
                 return _through_owner(address, holder.url)
             except StoreUnavailableError:

@@ -174,6 +174,12 @@ class Engine:
                 "store, which is not allowed over HTTP",
                 "ACCESS_DENIED",
             )
+        if statement.takes_input:
+            raise engine_error(
+                NOT_IMPLEMENTED,
+                "INSERT … SELECT from input() is not known here: insert into a table and select from that",
+                "NOT_IMPLEMENTED",
+            )
         connection = self._connect(self._path)
         try:
             native = self._prepare(connection, request, statement)

@@ -93,6 +93,7 @@ class OwnerHandler(BaseHTTPRequestHandler):
     server_version = "Footfall"
     disable_nagle_algorithm = True
     timeout = _IDLE_SECONDS
+    wbufsize = 1 << 16
     server: "OwnerServer"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
@@ -345,17 +346,19 @@ class _Response:
             headers["Content-Encoding"] = encoding
         self._held: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_HELD_IN_MEMORY)  # noqa: SIM115 - see close
         self._size = 0
+        self._taken = False
         self._started = False
 
     def take(self, chunk: bytes) -> None:
         """Take a piece of the result."""
+        self._taken = True
         pieces = framed(chunk, self._framing) if self._framing is not None else iter((chunk,))
         for piece in pieces:
             self._out(self._encoder.take(piece) if self._encoder is not None else piece)
 
     def end(self) -> None:
         """The result is complete."""
-        if self._encoder is not None and (self._size or self._started):
+        if self._encoder is not None and self._taken:
             self._out(self._encoder.end())
         if self._started:
             self._handler.wfile.write(b"0\r\n\r\n")

@@ -29,12 +29,19 @@ class Holder:
         command: program and subcommand, without further arguments (they may hold a password).
         url: the address at which it speaks ClickHouse's HTTP interface; None where it doesn't.
         started: when it took the folder, ISO 8601 in UTC.
+        served_for: the process that it serves the folder for and ends with; None where it ends by itself.
     """
 
     pid: int
     command: str
     url: str | None
     started: str
+    served_for: int | None = None
+
+    @property
+    def serving(self) -> bool:
+        """Whether others can go through it: it has an address, and isn't about to end with its run."""
+        return self.url is not None and (self.served_for is None or _alive(self.served_for))
 
     def __str__(self) -> str:
         served = f", which serves it at {self.url}" if self.url else ""
@@ -82,11 +89,17 @@ class FolderLock:
         self.announce(None)
         return True
 
-    def announce(self, url: str | None) -> None:
+    def announce(self, url: str | None, served_for: int | None = None) -> None:
         """Write who holds the folder, and its address where it has one, for those who find it locked."""
         if self._descriptor is None:
             raise StoreError(f"the folder {self.folder} isn't locked by this process")
-        facts = {"pid": os.getpid(), "command": _command(), "url": url, "started": self._started}
+        facts = {
+            "pid": os.getpid(),
+            "command": _command(),
+            "url": url,
+            "started": self._started,
+            "served_for": served_for,
+        }
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(facts).encode(), 0)
 
@@ -103,9 +116,25 @@ def read_holder(folder: Path) -> Holder | None:
     try:
         with (folder / LOCK_FILE).open("rb") as file:
             facts = json.loads(file.read(_MOST_BYTES))
-        return Holder(int(facts["pid"]), str(facts["command"]), facts["url"], str(facts["started"]))
+        return Holder(
+            int(facts["pid"]),
+            str(facts["command"]),
+            facts["url"],
+            str(facts["started"]),
+            facts.get("served_for"),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _command() -> str:

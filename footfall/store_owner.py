@@ -135,13 +135,14 @@ def serve(
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
             with server, _stopping(stop, parent_pipe_fd):
                 thread.start()
-                lock.announce(server.url)
+                lock.announce(server.url, None if parent_pipe_fd is None else os.getppid())
                 line = f"{_READY}{folder} at {server.url}"
                 if tell is None:
                     print(line, flush=True)
                 else:
                     tell(line)
                 stop.wait()
+                lock.announce(None)
                 server.shutdown()
                 if not server.wait_idle(_LAST_REQUESTS_SECONDS):
                     # A query that runs on would outlive the engine under it.
@@ -264,7 +265,7 @@ def ensure_owner(address: StoreAddress, *, wait: float = 30.0) -> OwnerHandle:
                     raise
         else:
             holder = read_holder(folder)
-            url = None if holder is None else holder.url
+            url = holder.url if holder is not None and holder.serving else None
             parts = urlsplit(url or "")
             if url and ping(parts.hostname or "", parts.port or 0):
                 return OwnerHandle(url, None, None)

@@ -39,6 +39,7 @@ class Statement:
         format: the name after its FORMAT, where it ends in one or is an INSERT with data of that format.
         data_at: for an INSERT whose FORMAT is followed by data, where the data begins.
         head: for such an INSERT, the statement up to its FORMAT.
+        takes_input: whether it is an INSERT … SELECT from the data after it, by `input()`.
         local_access: the name that reaches for local files or programs, where there is one.
     """
 
@@ -49,6 +50,7 @@ class Statement:
     data_at: int | None = None
     head: bytes = b""
     local_access: str | None = None
+    takes_input: bool = False
 
 
 def read_statement(sql: bytes) -> Statement:
@@ -56,7 +58,7 @@ def read_statement(sql: bytes) -> Statement:
     first = before = b""
     format_at = 0
     format_name: str | None = None
-    fresh = selects = False
+    fresh = selects = takes_input = False
     local: str | None = None
     for kind, token, start, end in _tokens(sql):
         word = token.strip(b'"`').upper() if kind == "word" or token[:1] in b'"`' else token
@@ -73,11 +75,13 @@ def read_statement(sql: bytes) -> Statement:
         format_at = start
         selects = selects or (first == b"INSERT" and word in (b"SELECT", b"WITH"))
         local = _local_access(before, word) or local
+        takes_input = takes_input or (selects and before == b"INPUT" and word == b"(")
         before = word
         if first == b"INSERT" and word == b"VALUES" and not _SUSPECT.search(sql, end):
             break
     streams = first in _SELECTS
-    return Statement(first, streams, streams or first in _ANSWERS, format_name, local_access=local)
+    answers = streams or first in _ANSWERS
+    return Statement(first, streams, answers, format_name, local_access=local, takes_input=takes_input)
 
 
 def _data_begin(sql: bytes, end: int) -> int:
