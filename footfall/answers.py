@@ -1,9 +1,7 @@
 """Answers as rows: closed sessions and matches, each with a name that is the same in every run.
 
 `session_id` is a hash of the visitor and of the session's first event (its message and its time); `match_id` of
-the visitor, the pattern, its version, each stage with its events, and the ordinal among equal matches. The
-`Digest` over what stands at the end adds up the hashes of (kind, id and content), so that neither order, nor
-batches, nor shards show in it.
+the visitor, the pattern, its version, each stage with its events, and the ordinal among equal matches.
 """
 
 from dataclasses import dataclass
@@ -15,14 +13,12 @@ import polars as pl
 
 from footfall.envelope import TIME
 from footfall.event_batch import UTM_COLUMNS
-from footfall.hashing import U64, fold_words, hex_names, sum_of_lines, text_seed
+from footfall.hashing import U64, fold_words, hex_names, text_seed
 from footfall.matcher import Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.row_store import RowStore
 from footfall.sessions import ClosedSessions
 from footfall.tables import MATCHES, SESSIONS
-
-_LANE = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +33,6 @@ class Window:
     def take(self, numbers: npt.NDArray[np.int64], *columns: str) -> list[pl.Series]:
         """Columns of the rows with these numbers (-1: null)."""
         return self.store.take(numbers, self.rows, self.places, self.since, columns)
-
-
-@dataclass(slots=True)
-class Digest:
-    """A sum of hashes in two lanes of 64 bits."""
-
-    high: int = 0
-    low: int = 0
-
-    def add(self, kind: str, rows: pl.DataFrame, *, sign: int = 1) -> None:
-        """Add rows of a kind (or take them back, with sign -1): each row's content as a line of JSON."""
-        if rows.height == 0:
-            return
-        high, low = sum_of_lines(rows.write_ndjson().encode(), kind)
-        self.high = (self.high + sign * high) % _LANE
-        self.low = (self.low + sign * low) % _LANE
-
-    def merge(self, other: "Digest") -> None:
-        """Add another digest."""
-        self.high = (self.high + other.high) % _LANE
-        self.low = (self.low + other.low) % _LANE
-
-    def __str__(self) -> str:
-        return f"{self.high:016x}{self.low:016x}"
 
 
 def _times(values: npt.NDArray[np.int64]) -> pl.Series:

@@ -4,7 +4,6 @@ The engine's loops see an event as one record of `EVENT`; its texts stay in the 
 event i) and are looked up only where an answer quotes them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +137,7 @@ def same_keys(frame: pl.DataFrame, fields: tuple[str, ...]) -> npt.NDArray[np.ui
 def split_by_shard(
     frame: pl.DataFrame,
     plan: PatternPlan,
-    columns: Sequence[str],
+    columns: list[str],
     partition: int,
     shards: int,
     *,
@@ -151,7 +150,7 @@ def split_by_shard(
     """
     events = engine_events(frame, plan, partition)
     same = same_keys(frame, plan.same_fields)
-    frame = frame.select(columns)
+    frame = frame[columns]
     if shards == 1:
         return [ShardBatch(0, partition, watermark, ended, events, same, frame)]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)

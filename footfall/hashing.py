@@ -4,6 +4,7 @@ The function is MurmurHash3 x64 128 (Austin Appleby's public-domain reference, s
 seed 0, over the UTF-8 bytes. Null hashes to (0, 0), which no text does in practice.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -100,20 +101,6 @@ def _hash_slices(data: Any, offsets: Any, high: Any, low: Any) -> None:
 
 
 @compiled
-def _sum_lines(data: Any, seed: Any) -> Any:
-    high = np.uint64(0)
-    low = np.uint64(0)
-    start = 0
-    for i in range(data.size):
-        if data[i] == 10:
-            h1, h2 = _murmur(data, start, i, seed)
-            high += h1
-            low += h2
-            start = i + 1
-    return high, low
-
-
-@compiled
 def _fold(words: Any, high: Any, low: Any) -> None:
     for i in range(words.shape[1]):
         h1 = np.uint64(0)
@@ -155,7 +142,7 @@ def _text_buffers(texts: pl.Series) -> tuple[npt.NDArray[np.uint8], npt.NDArray[
 
 
 def hash_texts(texts: pl.Series) -> tuple[U64, U64]:
-    """Hash a String column row by row: the high and the low 64 bits; (0, 0) where it is null."""
+    """Hash a String or Binary column row by row: the high and the low 64 bits; (0, 0) where it is null."""
     count = len(texts)
     high = np.zeros(count, np.uint64)
     low = np.zeros(count, np.uint64)
@@ -169,16 +156,6 @@ def hash_texts(texts: pl.Series) -> tuple[U64, U64]:
         high[missing] = 0
         low[missing] = 0
     return high, low
-
-
-def hash_binaries(values: pl.Series) -> pl.Series:
-    """The 128-bit hashes of a Binary column without nulls, as names of 32 hexadecimal digits."""
-    high = np.zeros(len(values), np.uint64)
-    low = np.zeros(len(values), np.uint64)
-    if len(values):
-        data, offsets = _text_buffers(values)
-        _hash_slices(data, offsets, high, low)
-    return hex_names(high, low)
 
 
 def fold_words(words: U64) -> tuple[U64, U64]:
@@ -197,18 +174,8 @@ def hex_names(high: U64, low: U64) -> pl.Series:
     return pl.Series("name", [text[i : i + 32] for i in range(0, len(text), 32)], dtype=pl.String)
 
 
+@cache
 def text_seed(text: str) -> int:
     """The low 64 bits of a single text's hash."""
     _, low = hash_texts(pl.Series([text], dtype=pl.String))
     return int(low[0])
-
-
-def sum_of_lines(lines: bytes, kind: str) -> tuple[int, int]:
-    """The sum, modulo 2**64 in each of two lanes, of the hashes of newline-ended lines, seeded by `kind`.
-
-    A sum, so that the order of the lines doesn't matter, and so that a line can be taken back.
-    """
-    if not lines:
-        return 0, 0
-    high, low = _sum_lines(np.frombuffer(lines, dtype=np.uint8), np.uint64(text_seed(kind)))
-    return int(high), int(low)

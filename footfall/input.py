@@ -16,12 +16,11 @@ import numpy.typing as npt
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from footfall.answers import Digest
 from footfall.clock import FOREVER, NEVER, ClockSettings, PartitionClock
+from footfall.digest import Digest
 from footfall.envelope import SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
 from footfall.formats import Format
-from footfall.hashing import hash_binaries
 from footfall.pattern_plan import PatternPlan
 from footfall.records import RecordReader, RecordSource
 from footfall.run_messages import PartitionDone, Progress, Tell
@@ -189,7 +188,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         batches = split_by_shard(
             events,
             self._settings.plan,
-            self._settings.row_columns,
+            list(self._settings.row_columns),
             self._number,
             len(self._settings.shard_names),
             watermark=self._clock.watermark,
@@ -226,7 +225,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         totals.dead += dead.height
         for reason, count in dead["reason"].value_counts().iter_rows():
             totals.dead_reasons[reason] = totals.dead_reasons.get(reason, 0) + count
-        totals.digest.add("dead", dead.select("reason", bytes=hash_binaries(dead["bytes"])))
+        totals.digest.add("dead", dead.select("reason", "bytes"))
 
     def _tell_progress(self) -> None:
         if self._reader is None:

@@ -31,7 +31,16 @@ _FORMATS: dict[str, str] = {"csv": "CSVWithNames", "json": "JSONEachRow"}
 _TABLE_FORMAT = "TabSeparatedWithNamesAndTypes"
 _NULL = b"\\N"
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f", b"0": b"\0", b"a": b"\a", b"v": b"\v"}
+_ESCAPES = {
+    b"n": b"\n",
+    b"t": b"\t",
+    b"r": b"\r",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"0": b"\0",
+    b"a": b"\a",
+    b"v": b"\v",
+}
 _NARROWEST_COLUMN = 6
 _NUMBERS = ("Int", "UInt", "Float", "Decimal", "BFloat")
 
@@ -131,7 +140,7 @@ def _cells(line: bytes) -> list[str | None]:
 
 
 def _unescaped(cell: bytes) -> str:
-    """A cell's text; bytes that aren't UTF-8 are shown as \\xNN."""
+    """A cell's text; bytes that aren't UTF-8 are shown as backslash escapes."""
     plain = _ESCAPE.sub(lambda match: _ESCAPES.get(match.group(1), match.group(1)), cell)
     return plain.decode(errors="backslashreplace")
 
@@ -139,18 +148,22 @@ def _unescaped(cell: bytes) -> str:
 def render(table: ResultTable, *, width: int | None = None) -> str:
     """The table as text, the count of rows below it.
 
-    Numbers stand to the right; long values are cut to the terminal's width. Where the columns are too many for
-    it, each row stands as a list of names and values.
+    Numbers stand to the right; long values are cut to the terminal's width. Where the columns are too many
+    for it, each row stands as a list of names and values.
     """
     columns = max(_NARROWEST, width or shutil.get_terminal_size((120, 40)).columns)
     names = [_visible(name) for name in table.names]
     rows = [["NULL" if value is None else _visible(value) for value in row] for row in table.rows]
     room = columns - 3 * (len(names) - 1)
-    natural = [max([cell_len(name), *(cell_len(row[place]) for row in rows)]) for place, name in enumerate(names)]
+    natural = [
+        max([cell_len(name), *(cell_len(row[place]) for row in rows)]) for place, name in enumerate(names)
+    ]
     if sum(natural) > room and room < _NARROWEST_COLUMN * len(names):
         lines = _lists(names, rows, columns)
     else:
-        lines = _grid(names, [_is_number(kind) for kind in table.types], rows, _cut_widths(natural, room), columns)
+        lines = _grid(
+            names, [_is_number(kind) for kind in table.types], rows, _cut_widths(natural, room), columns
+        )
     count = f"{table.total:,} row" + ("" if table.total == 1 else "s")
     if table.total > len(table.rows):
         count += f", of which the first {len(table.rows):,} are shown: CSV and JSON have all"
@@ -166,7 +179,9 @@ def _grid(
 ) -> list[str]:
     if not names:
         return []
-    console = Console(width=columns, color_system=None, force_terminal=False, highlight=False, legacy_windows=False)
+    console = Console(
+        width=columns, color_system=None, force_terminal=False, highlight=False, legacy_windows=False
+    )
     grid = RichTable(show_edge=False, pad_edge=False, box=SIMPLE_HEAD)
     for name, number, width in zip(names, numbers, widths, strict=True):
         grid.add_column(

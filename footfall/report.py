@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from footfall.answers import Digest
+from footfall.digest import Digest
 from footfall.run_messages import PartitionDone, ShardDone
 
 

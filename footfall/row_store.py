@@ -61,7 +61,10 @@ class RowStore:
 
         `window` holds the rows numbered from `since` on, number `since + i` at `places_in[i]`.
         """
-        places = np.full(numbers.size, -1, np.int64)
+        absent = numbers < 0
+        if absent.all():
+            return [window[column].clear().extend_constant(None, numbers.size) for column in columns]
+        places = np.zeros(numbers.size, np.int64)
         frames = []
         base = 0
         for kept, rows in self.segments:
@@ -73,15 +76,13 @@ class RowStore:
                 frames.append(rows)
                 base += rows.height
         recent = numbers >= since
-        if recent.any() or not frames:
+        if recent.any():
             places[recent] = places_in[numbers[recent] - since] + base
             frames.append(window)
-        indices = pl.Series(places)
-        if (places < 0).any():
-            indices = indices.set(indices < 0, None)
         taken = []
         for column in columns:
             parts = [frame[column] for frame in frames]
             pool = pl.concat(parts) if len(parts) > 1 else parts[0]
-            taken.append(pool.gather(indices))
+            values = pool[places]
+            taken.append(values.set(pl.Series(absent), None) if absent.any() else values)
         return taken

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.answers import Digest, Window, match_rows, session_rows
+from footfall.answers import Window, match_rows, session_rows
 from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
+from footfall.digest import Digest
 from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
 from footfall.matcher import Matcher
@@ -202,7 +203,7 @@ class Shard:
         self._count(due, int(dropped.sum()), session_frame, match_frame, at_end=at_end)
         kept = None
         if self.settings.wants_events and due:
-            kept = rows.select(self.settings.event_columns)[taken[~dropped]]
+            kept = rows[taken[~dropped], self.settings.event_columns]
         return Settled(kept, session_frame, match_frame, self._last_word() if at_end else None)
 
     def _last_word(self) -> ShardDone:
@@ -229,7 +230,7 @@ class Shard:
         numbers = np.unique(np.concatenate(quoted))
         numbers = numbers[np.searchsorted(numbers, window.since) :]
         if numbers.size:
-            self.rows.keep(numbers, window.rows[window.places[numbers - window.since]].select(QUOTED))
+            self.rows.keep(numbers, window.rows[window.places[numbers - window.since], QUOTED])
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
             live = live[(live["used"] != 0) & (live["open"] != 0)]

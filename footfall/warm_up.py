@@ -29,7 +29,7 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
         if shards.event_columns:
             rows = rows.with_columns(source_partition=None).cast({"source_partition": str})
         for batch in split_by_shard(
-            rows, inputs.plan, inputs.row_columns, 0, 2, watermark=clock.watermark, ended=ended
+            rows, inputs.plan, list(inputs.row_columns), 0, 2, watermark=clock.watermark, ended=ended
         ):
             batch.ended = ended
             shard.take([batch])

@@ -8,7 +8,7 @@ from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS
 
 START = datetime(2025, 1, 31, 23, 59, 59, 250_000, tzinfo=UTC)
 BIG = 2**63 - 1
-TEXTS = ["plain", "naïve café", "日本語 🛒", "it's \"quoted\" \\ back\tslash\nline", "", " spaced "]
+TEXTS = ["plain", "naïve café", "日本語 🛒", 'it\'s "quoted" \\ back\tslash\nline', "", " spaced "]
 
 
 def rows(table: Table, count: int, *, first: int = 0) -> pl.DataFrame:
@@ -23,12 +23,12 @@ def _row(table: Table, number: int) -> dict[str, object]:
         row[name] = None if nullable and number % 3 == 0 else _value(dtype, name, number)
     if table in (EVENTS, LATE_EVENTS):
         row |= {"message_id": f"m{number}", "visitor_id": f"v{number % 7}", "event_time": _time(number)}
-        row |= {"source_offset": number, "properties": '{"n": [%d, {"text": "é"}], "none": null}' % number}
+        row |= {"source_offset": number, "properties": f'{{"n": [{number}, {{"text": "é"}}], "none": null}}'}
     elif table is SESSIONS:
         row |= {"session_id": f"s{number}", "start_time": _time(number), "revision": 0}
     elif table is MATCHES:
         row |= {"match_id": f"x{number}", "first_time": _time(number), "revision": 0}
-        row |= {"stages": '[{"stage": "a", "events": ["m%d"]}]' % number}
+        row |= {"stages": f'[{{"stage": "a", "events": ["m{number}"]}}]'}
     elif table is DEAD_LETTERS:
         row |= {"source_offset": number, "bytes": bytes((number * 7 + i) % 256 for i in range(number % 40))}
     return row

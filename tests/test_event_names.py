@@ -43,7 +43,8 @@ def test_the_rule_is_settled_after_once(sent: str) -> None:
     ("sent", "expected"),
     {
         "$pageview": "page_view", "page": "page_view", "screen": "screen_view", "purchase": "order_completed",
-        "add_to_cart": "product_added", "begin_checkout": "checkout_started", "Product Added": "product_added",
+        "add_to_cart": "product_added", "begin_checkout": "checkout_started",
+        "Product Added": "product_added",
         "Checkout Started": "checkout_started", "Order Completed": "order_completed",
         "Product Viewed": "product_viewed", "booking_started": "booking_started", "identify": "identify",
     }.items(),

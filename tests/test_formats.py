@@ -135,7 +135,8 @@ def test_a_dead_letter_says_where_it_was() -> None:
     decoded = decode([json.dumps(GOOD).encode(), b"junk"])
     assert decoded.dead.schema == DEAD_LETTERS.schema
     (letter,) = decoded.dead.rows(named=True)
-    assert {key: letter[key] for key in ("source_partition", "source_offset", "source", "line", "bytes_total")} == {
+    assert {key: letter[key] for key in ("source_partition", "source_offset", "source", "line",
+    "bytes_total")} == {
         "source_partition": "p", "source_offset": 101, "source": "file", "line": 12, "bytes_total": 4,
     }  # fmt: skip
 
@@ -185,16 +186,18 @@ def test_arrival_comes_from_the_transport_where_the_record_has_none() -> None:
     assert events["arrival_time"].dt.timestamp("ms").to_list() == [2, TIME + 7]
 
 
-# --- the two ways agree ---------------------------------------------------------------------------------------
+# --- the two ways agree ---
 
 TEXTS = st.one_of(
     st.text(max_size=6),
     st.sampled_from(
-        ["", " ", "\t\n", "a\\b", 'q"q', "é", "😀", "Order Completed", "page", "track", "$pageview", "--", "0.5", "1e3",
+        ["", " ", "\t\n", "a\\b", 'q"q', "é", "😀", "Order Completed", "page", "track", "$pageview", "--",
+        "0.5", "1e3",
          "12345678901234567890", "-0.0000005", "0.0000015", "https://a.example/p?utm_source=x&utm_medium=y%20z#f",
          "/p?q=1", "https://a.example", "mailto:x", "//h/p", "?utm_term=t", "https:\\/\\/a/b",
          "2024-02-29T12:00:00Z", "2023-02-29T12:00:00Z", "2024-01-01", "2024-01-01 10:00:00.1234567+02:00",
-         "2024-01-01T00:00:00.999-23:59", "1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "1970-01-01T00:00:00+01:00",
+         "2024-01-01T00:00:00.999-23:59", "1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z",
+         "1970-01-01T00:00:00+01:00",
          "Mozilla/5.0 (compatible; Googlebot/2.1)", "2024-01-01T10:00:00,5Z", "2024-01-01T24:00:00Z"]
     ),
 )  # fmt: skip
@@ -216,23 +219,28 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 FLAT_KEYS = st.sampled_from(
-    ["message_id", "event_id", "visitor_id", "user_id", "userId", "event", "event_type", "event_time", "ts", "timestamp",
-     "arrival_time", "url", "page_url", "path", "referrer", "utm_source", "utm_term", "element", "x", "y", "value",
+    ["message_id", "event_id", "visitor_id", "user_id", "userId", "event", "event_type", "event_time", "ts",
+    "timestamp",
+     "arrival_time", "url", "page_url", "path", "referrer", "utm_source", "utm_term", "element", "x", "y",
+     "value",
      "currency", "properties", "user_agent", "late", "other", "é"]
 )  # fmt: skip
 INNER = st.dictionaries(
-    st.sampled_from(["url", "path", "revenue", "total", "value", "currency", "element", "selector", "name", "other"]),
+    st.sampled_from(["url", "path", "revenue", "total", "value", "currency", "element", "selector", "name",
+    "other"]),
     SCALARS, max_size=4,
 )  # fmt: skip
 MESSAGES = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(["track", "page", "identify", "group", "alias", "screen", "other", "", None, 1]),
+        "type": st.sampled_from(["track", "page", "identify", "group", "alias", "screen", "other", "", None,
+        1]),
         "messageId": SCALARS, "anonymousId": TEXTS, "userId": SCALARS, "event": SCALARS, "timestamp": SCALARS,
         "originalTimestamp": SCALARS, "sentAt": SCALARS, "receivedAt": SCALARS, "properties": INNER | VALUES,
         "traits": VALUES, "other": VALUES,
         "context": st.fixed_dictionaries(
-            {}, optional={"page": INNER | SCALARS, "campaign": INNER | SCALARS, "userAgent": SCALARS, "x": VALUES}
+            {}, optional={"page": INNER | SCALARS, "campaign": INNER | SCALARS, "userAgent": SCALARS,
+            "x": VALUES}
         ) | SCALARS,
     },
 )  # fmt: skip
@@ -286,14 +294,16 @@ def test_batches_do_not_matter(lines: list[bytes], data: st.DataObject) -> None:
     assert_frame_equal(whole.dead, pl.concat([first.dead, rest.dead]))
 
 
-# --- a hundred thousand mutated records -----------------------------------------------------------------------
+# --- a hundred thousand mutated records ---
 
 
 def mutated(count: int, seed: int) -> Iterator[tuple[bytes, bool]]:
     """Lines, and whether each is a good record that was left untouched."""
     rng = random.Random(seed)
-    junk = [b"", b"\0", b"\xff", b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u0000", b"\\ud800", b"1e999", b"-",
-            b"NaN", b"null", b"true", b"\r", b" ", b"\xc3\xa9", b"9" * 30, b"[" * 100, b'"x":', b"\x7f", b"\x1f"]  # fmt: skip
+    junk = [b"", b"\0", b"\xff", b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\u0000", b"\\ud800",
+    b"1e999", b"-",
+            b"NaN", b"null", b"true", b"\r", b" ", b"\xc3\xa9", b"9" * 30, b"[" * 100, b'"x":', b"\x7f",
+            b"\x1f"]  # fmt: skip
     for i in range(count):
         record = {
             **GOOD, "message_id": f"m{i}", "visitor_id": f"v{i % 97}", "event_time": TIME + i,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footfall.hashing import fold_words, hash_binaries, hash_texts, hex_names, sum_of_lines
+from footfall.hashing import fold_words, hash_texts, hex_names
 
 # Values of the reference implementation (smhasher, MurmurHash3_x64_128, seed 0).
 KNOWN = {
@@ -19,7 +19,7 @@ KNOWN = {
 @pytest.mark.parametrize(("text", "name"), KNOWN.items())
 def test_known_values(text: str, name: str) -> None:
     assert hex_names(*hash_texts(pl.Series([text]))).to_list() == [name]
-    assert hash_binaries(pl.Series([text.encode()])).to_list() == [name]
+    assert hex_names(*hash_texts(pl.Series([text.encode()]))).to_list() == [name]
 
 
 def test_null_is_zero_and_changes_no_other() -> None:
@@ -36,18 +36,6 @@ def test_a_slice_hashes_as_the_whole_does(texts: list[str | None], data: st.Data
     whole, part = hash_texts(column), hash_texts(column[start:])
     np.testing.assert_array_equal(whole[0][start:], part[0])
     np.testing.assert_array_equal(whole[1][start:], part[1])
-
-
-@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=10), max_size=10).flatmap(
-    lambda lines: st.tuples(st.just(lines), st.permutations(lines))))
-def test_a_sum_of_lines_has_no_order(both: tuple[list[str], list[str]]) -> None:
-    joined = ["".join(f"{line}\n" for line in lines).encode() for lines in both]
-    assert sum_of_lines(joined[0], "x") == sum_of_lines(joined[1], "x")
-
-
-def test_sums_tell_kinds_and_contents_apart() -> None:
-    sums = {sum_of_lines(b"a\n", "x"), sum_of_lines(b"a\n", "y"), sum_of_lines(b"b\n", "x"), sum_of_lines(b"", "x")}
-    assert len(sums) == 4
 
 
 def test_folding_tells_order_apart() -> None:

@@ -13,7 +13,8 @@ from footfall.page_address import page_campaign, page_path
     ("url", "path"),
     [
         ("https://a.example/p/q?x=/z#y", "/p/q"), ("https://a.example", "/"), ("https://a.example?x", "/"),
-        ("/p?q", "/p"), ("p/q", "p/q"), ("//h/p", "/p"), ("#f", None), ("?q", None), ("mailto:x", "x"), ("://x", "://x"),
+        ("/p?q", "/p"), ("p/q", "p/q"), ("//h/p", "/p"), ("#f", None), ("?q", None), ("mailto:x", "x"),
+        ("://x", "://x"),
         ("https://a.example/:8/x", "/:8/x"), ("https:", None), ("https:// /", "/"),
     ],
 )  # fmt: skip

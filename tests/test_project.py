@@ -94,8 +94,7 @@ def test_the_lock_has_as_many_pins_as_names_and_hashes_for_each() -> None:
 
 def test_everything_the_engine_imports_is_declared() -> None:
     """What it imports comes with Python, is Footfall, or is a dependency of its own (not of a dependency)."""
-    modules = {"clickhouse-connect": "clickhouse_connect"}
-    declared = {modules.get(name, name) for name in map(name_of, PROJECT["project"]["dependencies"])}
+    declared = {name_of(requirement).replace("-", "_") for requirement in PROJECT["project"]["dependencies"]}
     used = set().union(*map(imported, ENGINE)) - set(sys.stdlib_module_names) - {"footfall"}
     assert used <= declared, used - declared
 

@@ -16,7 +16,9 @@ from footfall.tables import DEAD_LETTERS, EVENTS, SESSIONS
 
 
 @pytest.fixture(scope="module", params=["embedded", "owner"])
-def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreAddress]:
+def address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StoreAddress]:
     address = StoreAddress("embedded", folder=tmp_path_factory.mktemp("query") / "store")
     owner = ensure_owner(address) if request.param == "owner" else None
     store = open_store(address)

@@ -16,7 +16,8 @@ def event_of(**more: object) -> dict[str, Any]:
     ("kind", "name", "original"),
     [
         ("track", "order_completed", "Order Completed"), ("page", "page_view", "page"),
-        ("screen", "screen_view", "screen"), ("identify", "identify", "identify"), ("group", "group", "group"),
+        ("screen", "screen_view", "screen"), ("identify", "identify", "identify"), ("group", "group",
+        "group"),
         ("alias", "alias", "alias"),
     ],
 )  # fmt: skip
@@ -77,7 +78,8 @@ def test_where_values_stand() -> None:
         properties={"total": "12.50", "value": 3, "currency": "EUR", "selector": "#buy", "url": "/other"},
     )
     expected = {
-        "url": "https://a.example/p?utm_term=t", "path": "/p", "referrer": "https://b.example/", "utm_source": "mail",
+        "url": "https://a.example/p?utm_term=t", "path": "/p", "referrer": "https://b.example/",
+        "utm_source": "mail",
         "utm_campaign": "spring", "utm_term": "t", "utm_medium": None, "value": 12_500_000, "currency": "EUR",
         "element": "#buy", "bot": True,
     }  # fmt: skip

@@ -127,7 +127,9 @@ def test_the_highest_revision_stands_whatever_the_order(address: StoreAddress) -
                 )
                 store.insert(table, frame)
         for table in (SESSIONS, MATCHES):
-            assert store.query(f"SELECT DISTINCT revision, status FROM {table.name}").rows() == [(2, "status 2")]
+            assert store.query(f"SELECT DISTINCT revision, status FROM {table.name}").rows() == [
+                (2, "status 2")
+            ]
     finally:
         store.close()
 
@@ -140,7 +142,10 @@ def test_one_insert_may_reach_over_centuries(address: StoreAddress) -> None:
             event_time=(pl.int_range(300) * 30 * 86_400_000).cast(pl.Datetime("ms", "UTC"))
         )
         store.insert(EVENTS, frame)
-        assert store.query("SELECT count(), uniq(toYYYYMM(event_time)) > 200 FROM events").row(0) == (300, True)
+        assert store.query("SELECT count(), uniq(toYYYYMM(event_time)) > 200 FROM events").row(0) == (
+            300,
+            True,
+        )
     finally:
         store.close()
 
@@ -161,8 +166,12 @@ def test_what_comes_back_is_what_went_in(address: StoreAddress) -> None:
 
 def test_a_changed_migration_is_refused(address: StoreAddress) -> None:
     store = open_store(address)
-    one = Migration(1, "0001_one.sql", "CREATE TABLE IF NOT EXISTS one (a Int8) ENGINE = MergeTree ORDER BY a;")
-    two = Migration(2, "0002_two.sql", "-- two; statements\nALTER TABLE one ADD COLUMN IF NOT EXISTS b Int8; SELECT 1")
+    one = Migration(
+        1, "0001_one.sql", "CREATE TABLE IF NOT EXISTS one (a Int8) ENGINE = MergeTree ORDER BY a;"
+    )
+    two = Migration(
+        2, "0002_two.sql", "-- two; statements\nALTER TABLE one ADD COLUMN IF NOT EXISTS b Int8; SELECT 1"
+    )
     try:
         assert migrate(store, [one]) == 1
         assert migrate(store, [one, two]) == 1
@@ -287,7 +296,9 @@ def test_sigkill_in_the_middle_of_inserts_leaves_a_store_that_opens(address: Sto
 
 
 def test_what_a_dead_holder_wrote_means_nothing(tmp_path: Path) -> None:
-    (tmp_path / LOCK_FILE).write_text('{"pid": 1, "command": "old", "url": "http://127.0.0.1:9", "started": "x"}')
+    (tmp_path / LOCK_FILE).write_text(
+        '{"pid": 1, "command": "old", "url": "http://127.0.0.1:9", "started": "x"}'
+    )
     lock = hold_folder(tmp_path)
     assert lock is not None
     found = read_holder(tmp_path)

@@ -31,7 +31,10 @@ COLUMNS = [
     ("Tuple(a UInt8, `b c` Nullable(UInt16))", b"\x01\x02" + b"\x00\x00" + b"1122"),
     ("Tuple()", b"00"),
     ("Map(String, UInt8)", number(1) + number(1) + b"\x01k" + b"\x05"),
-    ("LowCardinality(String)", number(1) + number(0x600) + number(2) + b"\x00\x01x" + number(2) + b"\x00\x01"),
+    (
+        "LowCardinality(String)",
+        number(1) + number(0x600) + number(2) + b"\x00\x01x" + number(2) + b"\x00\x01",
+    ),
     (
         "Array(LowCardinality(Nullable(String)))",
         number(1) + number(1) + number(1) + number(0x600) + number(2) + b"\x00\x01x" + number(1) + b"\x01",
@@ -56,7 +59,9 @@ def test_a_block_without_rows_has_heads_alone() -> None:
     assert b"".join(with_protocol([b"\x01\x00" + head])) == _INFO + b"\x01\x00" + head + b"\x00"
 
 
-@pytest.mark.parametrize("kind", ["JSON", "Dynamic", "Variant(String, UInt8)", "AggregateFunction(uniq, String)"])
+@pytest.mark.parametrize(
+    "kind", ["JSON", "Dynamic", "Variant(String, UInt8)", "AggregateFunction(uniq, String)"]
+)
 def test_other_types_are_named(kind: str) -> None:
     head, _ = column("c", kind, b"")
     with pytest.raises(UnskippableTypeError, match=kind[:7]):

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,11 @@ def ask(
         return response.read(), response.headers
 
 
-def refused(owner: OwnerHandle, body: bytes | None = None, **more: Any) -> tuple[int, str, str]:
+def refused(
+    owner: OwnerHandle, body: bytes | None = None, headers: dict[str, str] | None = None, **parameters: str
+) -> tuple[int, str, str]:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        ask(owner, body, **more)
+        ask(owner, body, headers=headers, **parameters)
     with caught.value as error:
         return error.code, error.headers.get("X-ClickHouse-Exception-Code", ""), error.read().decode()
 
@@ -108,12 +110,17 @@ def test_formats_and_headers(owner: OwnerHandle) -> None:
 
 
 def test_parameters_settings_and_database(owner: OwnerHandle) -> None:
-    assert ask(owner, query="SELECT {x:String}, {n:UInt8} + 1", param_x="it's\\t'", param_n="4")[0] == b"it\\'s\\t\\'\t5\n"
+    assert (
+        ask(owner, query="SELECT {x:String}, {n:UInt8} + 1", param_x="it's\\t'", param_n="4")[0]
+        == b"it\\'s\\t\\'\t5\n"
+    )
     assert ask(owner, query="SELECT getSetting('max_block_size')", max_block_size="17")[0] == b"17\n"
     assert ask(owner, query="SELECT getSetting('final')")[0].strip() in (b"1", b"true")
     assert ask(owner, query="SELECT getSetting('final')", final="0")[0].strip() in (b"0", b"false")
     assert ask(owner, query="SELECT currentDatabase()", database="system")[0] == b"system\n"
-    assert ask(owner, b"SELECT currentDatabase()", headers={"X-ClickHouse-Database": "system"})[0] == b"system\n"
+    assert (
+        ask(owner, b"SELECT currentDatabase()", headers={"X-ClickHouse-Database": "system"})[0] == b"system\n"
+    )
     # One request's settings are no other's.
     assert ask(owner, query="SELECT getSetting('max_block_size')")[0] != b"17\n"
 
@@ -133,8 +140,10 @@ def test_parameters_settings_and_database(owner: OwnerHandle) -> None:
         ({"query": "SELECT 1", "compress": "many"}, 400, "36", "compress"),
     ],
 )
-def test_exceptions(owner: OwnerHandle, parameters: dict[str, str], status: int, code: str, said: str) -> None:
-    found = refused(owner, **parameters)
+def test_exceptions(
+    owner: OwnerHandle, parameters: dict[str, str], status: int, code: str, said: str
+) -> None:
+    found = refused(owner, None, None, **parameters)
     assert found[:2] == (status, code)
     assert said in found[2]
     assert found[2].startswith(f"Code: {code}. DB::Exception: ")
@@ -144,7 +153,9 @@ def test_empty_posts_are_refused_and_the_connection_lives_on(owner: OwnerHandle)
     parts = urllib.parse.urlsplit(owner.url)
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=10) as connection:
         for body in (b"", b"SELEC 1", b"SELECT 5"):
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            connection.sendall(
+                b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
             answer = connection.recv(65536)
             while not answer.endswith(b"\n"):
                 answer += connection.recv(65536)
@@ -184,19 +195,31 @@ def test_inserts(owner: OwnerHandle, table: str) -> None:
     assert refused(owner, b"1\n", query="INSERT INTO nothing FORMAT CSV")[1] == "60"
 
 
+Packing = Callable[[bytes], bytes]
+
+
+def unpack_zstd(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+
+
 @pytest.mark.parametrize(
     ("encoding", "pack", "unpack"),
     [
         ("gzip", gzip.compress, gzip.decompress),
-        ("zstd", zstandard.ZstdCompressor().compress, lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)),
+        ("zstd", zstandard.ZstdCompressor().compress, unpack_zstd),
         ("lz4", lz4.frame.compress, lz4.frame.decompress),
     ],
 )  # fmt: skip
-def test_compression(owner: OwnerHandle, table: str, encoding: str, pack: Any, unpack: Any) -> None:
+def test_compression(owner: OwnerHandle, table: str, encoding: str, pack: Packing, unpack: Packing) -> None:
     data = "".join(f"{number},{number}\n" for number in range(50_000)).encode()
     ask(owner, pack(data), headers={"Content-Encoding": encoding}, query=f"INSERT INTO {table} FORMAT CSV")
-    for sql, size in ((f"SELECT a FROM {table} ORDER BY a FORMAT CSV", 50_000), (f"SELECT count() FROM {table}", 1)):
-        body, headers = ask(owner, query=sql, headers={"Accept-Encoding": encoding}, enable_http_compression="1")
+    for sql, size in (
+        (f"SELECT a FROM {table} ORDER BY a FORMAT CSV", 50_000),
+        (f"SELECT count() FROM {table}", 1),
+    ):
+        body, headers = ask(
+            owner, query=sql, headers={"Accept-Encoding": encoding}, enable_http_compression="1"
+        )
         assert headers["Content-Encoding"] == encoding
         assert len(unpack(body).splitlines()) == size
         body, headers = ask(owner, query=sql, headers={"Accept-Encoding": encoding})
@@ -211,7 +234,10 @@ def test_clickhouses_own_framing(owner: OwnerHandle, table: str, method: str) ->
     data = b"".join(framed(b"".join(b"%d,x\n" % number for number in range(1000)), method))
     ask(owner, data, query=f"INSERT INTO {table} FORMAT CSV", decompress="1")
     body, _ = ask(
-        owner, query=f"SELECT a FROM {table} ORDER BY a FORMAT CSV", compress="1", network_compression_method=method
+        owner,
+        query=f"SELECT a FROM {table} ORDER BY a FORMAT CSV",
+        compress="1",
+        network_compression_method=method,
     )
     assert b"".join(unframed([body])).split() == [b"%d" % number for number in range(1000)]
     assert refused(owner, data[:-1], query=f"INSERT INTO {table} FORMAT CSV", decompress="1")[1] == "354"
@@ -221,7 +247,9 @@ def test_a_cut_body_inserts_nothing(owner: OwnerHandle, table: str) -> None:
     parts = urllib.parse.urlsplit(owner.url)
     query = urllib.parse.quote(f"INSERT INTO {table} FORMAT CSV")
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=10) as connection:
-        connection.sendall(f"POST /?query={query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n1,x\n".encode())
+        connection.sendall(
+            f"POST /?query={query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n1,x\n".encode()
+        )
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b""
     assert ask(owner, query=f"SELECT count() FROM {table}")[0] == b"0\n"
@@ -273,24 +301,29 @@ def test_clickhouse_connect_reads_and_writes(client: Client, table: str) -> None
     assert client.query(f"SELECT a FROM {table} WHERE s = %(s)s", {"s": "it's \\ \n"}).result_rows == []
     assert client.query_arrow(f"SELECT count() AS n FROM {table}").to_pylist() == [{"n": 5005}]
     assert client.query(f"SELECT a FROM {table} LIMIT 0").column_names == ("a",)
-    assert client.query("SELECT getSetting('max_block_size')", settings={"max_block_size": 99}).first_row[0] == 99
+    with_setting = client.query("SELECT getSetting('max_block_size')", settings={"max_block_size": 99})
+    assert with_setting.result_rows == [(99,)]
     with client.query_row_block_stream("SELECT number FROM numbers(300000)") as stream:
         assert sum(len(block) for block in stream) == 300_000
     frame = client.query_df(f"SELECT a FROM {table} WHERE a <= 5 ORDER BY a")
     assert frame["a"].tolist() == [1, 2, 3, 4, 5]
     client.insert_df(table, frame)
-    rich = client.query("SELECT toLowCardinality('x') AS l, [1, 2] AS a, map('k', 1) AS m, now() AS t, '2024-01-01'::Date AS d")
-    assert rich.first_row[0] == "x"
+    rich = client.query(
+        "SELECT toLowCardinality('x') AS l, [1, 2] AS a, map('k', 1) AS m, now() AS t, today() AS d"
+    )
+    assert [row[0] for row in rich.result_rows] == ["x"]
     with pytest.raises(DatabaseError, match="nothing") as caught:
         client.query("SELECT * FROM nothing")
     assert caught.value.code == 60
     many = {f"p{number}": "x" * 2000 for number in range(60)}
     sql = "SELECT " + " || ".join(f"{{p{number}:String}}" for number in range(60))
-    assert len(client.query(sql, many).first_row[0]) == 120_000
+    assert len(client.query(sql, many).result_rows[0][0]) == 120_000
 
 
 def test_native_of_a_later_revision(owner: OwnerHandle) -> None:
-    sql = "SELECT number AS a, toString(number) AS s, toLowCardinality('x') AS l FROM numbers(3) FORMAT Native"
+    sql = (
+        "SELECT number AS a, toString(number) AS s, toLowCardinality('x') AS l FROM numbers(3) FORMAT Native"
+    )
     plain, _ = ask(owner, query=sql)
     assert plain[:3] == b"\x03\x03\x01"
     later, _ = ask(owner, query=sql, client_protocol_version="54460")

@@ -25,9 +25,14 @@ from footfall.store_sql import quoted, quoted_name, read_statement, split_statem
         (b"", b"", False, False, None),
     ],
 )
-def test_statement(sql: bytes, first: bytes, streams: bool, answers: bool, form: str | None) -> None:
+def test_statement(sql: bytes, first: bytes, *, streams: bool, answers: bool, form: str | None) -> None:
     statement = read_statement(sql)
-    assert (statement.first, statement.streams, statement.answers, statement.format) == (first, streams, answers, form)
+    assert (statement.first, statement.streams, statement.answers, statement.format) == (
+        first,
+        streams,
+        answers,
+        form,
+    )
     assert statement.data_at is None
 
 
@@ -58,7 +63,9 @@ def test_what_reaches_for_local_files_is_seen(sql: bytes) -> None:
     assert read_statement(sql).local_access is not None
 
 
-@pytest.mark.parametrize("sql", [b"SELECT file FROM t", b"INSERT INTO t VALUES ('file (1)')", b"SELECT 'file(x)'"])
+@pytest.mark.parametrize(
+    "sql", [b"SELECT file FROM t", b"INSERT INTO t VALUES ('file (1)')", b"SELECT 'file(x)'"]
+)
 def test_what_only_looks_like_it_is_not(sql: bytes) -> None:
     assert read_statement(sql).local_access is None
 

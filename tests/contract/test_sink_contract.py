@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +40,7 @@ class Place:
     def sink(self) -> Sink:
         if self.kind in ("embedded", "owner"):
             return StoreSink(self.address, patience=5.0)
-        return FileSink(self.folder / "out", cast(FileKind, self.kind))
+        return FileSink(self.folder / "out", cast("FileKind", self.kind))
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """What stands there, as plain values in the order of the table's key."""
@@ -69,15 +69,18 @@ class Place:
 
 
 def _plain(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain_value(name, value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
+    return [
+        {name: _plain_value(name, value) for name, value in row.items()}
+        for row in frame.iter_rows(named=True)
+    ]
 
 
-def _plain_value(name: str, value: Any) -> Any:
+def _plain_value(name: str, value: object) -> object:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    if name in ("properties", "stages"):
+    if name in ("properties", "stages") and isinstance(value, str):
         return json.loads(value)
     return value
 
@@ -158,7 +161,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_what_was_flushed_survives_sigkill(place: Place) -> None:
     tests = str(Path(__file__).resolve().parents[1])
     code = _CHILD.format(tests=tests, sink=pickle.dumps(place.sink()).hex())
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr
     assert place.rows(DEAD_LETTERS) == place.expected(rows(DEAD_LETTERS, 40), DEAD_LETTERS)
     stand = place.rows(EVENTS)
@@ -212,7 +217,9 @@ def test_a_flush_without_rows_keeps_the_state(place: Place) -> None:
         (lambda frame: frame.with_columns(event=pl.lit(None, pl.String)), "without a value for event"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(place: Place, change: Any, said: str) -> None:
+def test_rows_that_do_not_fit_are_refused(
+    place: Place, change: Callable[[pl.DataFrame], pl.DataFrame], said: str
+) -> None:
     sink = place.sink()
     sink.open_part("p", None)
     with pytest.raises(SinkError, match=said) as caught:

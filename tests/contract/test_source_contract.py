@@ -102,7 +102,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def _read(
-    source: RecordSource, position: Any = None, size: int = 50
+    source: RecordSource, position: tuple[int, ...] | None = None, size: int = 50
 ) -> tuple[list[bytes], list[int], list[Any]]:
     """A partition's records from a position on, their offsets, and the position after each block."""
     (partition,) = source.partitions()
