@@ -117,7 +117,9 @@ def run_once(inputs: list[str], workers: int, batch_size: int) -> dict[str, Any]
 
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3, help="runs of each kind, in turn; medians are shown")
@@ -173,7 +175,9 @@ def show(result: dict[str, Any], console: Console) -> None:
     for name in ("workers", "events/s", "of decoding alone", "peak MB"):
         table.add_column(name, justify="right")
     for kind, rate in result["events_per_second"].items():
-        table.add_row(kind, f"{rate:,}", f"{result['of_decode_only'][kind]:.2f}", f"{result['peak_rss_mb'][kind]:,.0f}")
+        table.add_row(
+            kind, f"{rate:,}", f"{result['of_decode_only'][kind]:.2f}", f"{result['peak_rss_mb'][kind]:,.0f}"
+        )
     console.print(f"decoding alone, one thread: {result['decode_only_per_second']:,} records/s")
     console.print(table)
     if len(result["events_per_second"]) > 1:
@@ -183,7 +187,9 @@ def show(result: dict[str, Any], console: Console) -> None:
     if result["wrong"]:
         console.print("[bold red]wrong:[/] " + "; ".join(result["wrong"]))
     else:
-        console.print("all answers exact" if result["checked"] else "no known answers for an input of this size")
+        console.print(
+            "all answers exact" if result["checked"] else "no known answers for an input of this size"
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
 """The main dataflow: records in, sessions and matches out.
 
-    records -> decode, clock, split by shard -> shards (order, sessions, patterns) -> sinks
-                   |                                                                 ^
-                   +----------------- late events, dead letters ---------------------+
+records -> decode, clock, split by shard -> shards (order, sessions, patterns) -> sinks
+               |                                                                 ^
+               +----------------- late events, dead letters ---------------------+
 """
+
+from typing import cast
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
 
 from footfall.dataflow import FlowParts, is_letters
+from footfall.event_batch import ShardBatch
+from footfall.input import Letters
+from footfall.output import Outgoing
 
 
 def build(parts: FlowParts) -> Dataflow:
@@ -16,6 +22,9 @@ def build(parts: FlowParts) -> Dataflow:
     flow = Dataflow("journeys")
     items = op.input("records", flow, parts.source)
     split = op.branch("letters", items, is_letters)
-    settled = op.stateful_batch("shards", split.falses, parts.new_shard)
-    op.output("answers", op.merge("rows", settled, split.trues), parts.sink)
+    letters = cast("KeyedStream[Letters]", split.trues)
+    batches = cast("KeyedStream[ShardBatch]", split.falses)
+    settled = op.stateful_batch("shards", batches, parts.new_shard)
+    outgoing: KeyedStream[Outgoing] = op.merge("rows", settled, letters)
+    op.output("answers", outgoing, parts.sink)
     return flow

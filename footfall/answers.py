@@ -39,7 +39,7 @@ def _times(values: npt.NDArray[np.int64]) -> pl.Series:
     return pl.Series(np.ascontiguousarray(values)).cast(TIME)
 
 
-def _constant(value: str | bool, count: int) -> pl.Series:
+def _constant(value: object, *, count: int) -> pl.Series:
     return pl.Series([value]).new_from_index(0, count)
 
 
@@ -78,8 +78,8 @@ def session_rows(closed: ClosedSessions, window: Window, *, at_end: bool) -> pl.
         "value": pl.Series(visitors["value"].copy()),
         "currency": quoted("currency_row", "currency"),
         "mixed_currencies": pl.Series(visitors["mixed"] != 0),
-        "at_end": _constant(at_end, count),
-        "status": _constant("fired", count),
+        "at_end": _constant(at_end, count=count),
+        "status": _constant("fired", count=count),
         "revision": pl.Series(np.zeros(count, np.uint32)),
     }
     return pl.DataFrame(columns)
@@ -156,8 +156,8 @@ def match_rows(matches: Matches, plan: PatternPlan, window: Window, *, at_end: b
         "settled_time": _times(records["settled_time"]),
         "stages": pl.Series(_stages(records, matches.nodes, message_ids.to_list(), plan)),
         "ordinal": pl.Series(ordinals[order]),
-        "at_end": _constant(at_end, count),
-        "status": _constant("fired", count),
+        "at_end": _constant(at_end, count=count),
+        "status": _constant("fired", count=count),
         "revision": pl.Series(np.zeros(count, np.uint32)),
     }
     return pl.DataFrame(columns)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from footfall import __version__
 from footfall.duration import parse_duration
 from footfall.errors import FootfallError, UsageError
-from footfall.settings import Settings, SettingInfo, load_settings, setting_infos
+from footfall.settings import SettingInfo, Settings, load_settings, setting_infos
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -68,7 +68,9 @@ class _Parser(argparse.ArgumentParser):
 def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     infos = {info.name: info for info in setting_infos()}
     group = parser.add_argument_group("settings", "each can also stand in footfall.toml or in FOOTFALL_*")
-    group.add_argument("--config", metavar="FILE", help="the settings file (default: footfall.toml, if it is there)")
+    group.add_argument(
+        "--config", metavar="FILE", help="the settings file (default: footfall.toml, if it is there)"
+    )
     for name in names:
         _add_setting(group, infos[name])
 
@@ -77,7 +79,13 @@ def _add_setting(group: Any, info: SettingInfo) -> None:
     help_text = f"{info.about} (default: {info.default or 'none'})".replace("%", "%%")
     if info.kind == "true or false":
         group.add_argument(
-            info.flag, dest=info.name, nargs="?", const="true", default=None, metavar="true|false", help=help_text
+            info.flag,
+            dest=info.name,
+            nargs="?",
+            const="true",
+            default=None,
+            metavar="true|false",
+            help=help_text,
         )
     else:
         metavar = info.kind.replace(" ", "-").upper() if len(info.kind) < 16 else "VALUE"
@@ -112,11 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(replay, _RUN_SETTINGS)
     replay.set_defaults(command=_replay)
 
-    query = commands.add_parser("query", help="ask the store", description="Run one SQL statement on the store.")
+    query = commands.add_parser(
+        "query", help="ask the store", description="Run one SQL statement on the store."
+    )
     query.add_argument("sql", metavar="SQL")
     form = query.add_mutually_exclusive_group()
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="as CSV with a header")
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="as JSON, one row a line")
+    form.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="as JSON, one row a line"
+    )
     _add_settings(query, _STORE_SETTINGS)
     query.set_defaults(command=_query, form="table")
 
@@ -128,8 +140,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulate a day of a repair shop's traffic, replay it into a store of its own, and compare "
         "what is found with what was planted.",
     )
-    demo.add_argument("--folder", default="footfall-demo", help="where everything goes (default: footfall-demo)")
-    demo.add_argument("--visitors", type=_count, default=None, help="how many visitors (default: a large day's)")
+    demo.add_argument(
+        "--folder", default="footfall-demo", help="where everything goes (default: footfall-demo)"
+    )
+    demo.add_argument(
+        "--visitors", type=_count, default=None, help="how many visitors (default: a large day's)"
+    )
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(command=_demo)
 
@@ -165,7 +181,9 @@ def _add_simulate(commands: Any) -> None:
     simulate.add_argument("output", help="a file (.ndjson, .gz, .zst), or a folder for several partitions")
     simulate.add_argument("--format", choices=("footfall", "segment"), default=None)
     simulate.add_argument("--visitors", type=_count, default=None)
-    simulate.add_argument("--duration", type=_duration, default=None, metavar="DURATION", help='such as "2 h"')
+    simulate.add_argument(
+        "--duration", type=_duration, default=None, metavar="DURATION", help='such as "2 h"'
+    )
     simulate.add_argument("--rate", type=float, default=None, help="events per second, about")
     simulate.add_argument("--seed", type=int, default=None)
     simulate.add_argument("--partitions", type=_count, default=None)
@@ -211,7 +229,10 @@ def _query(arguments: argparse.Namespace) -> int:
     if settings.store == "none":
         raise UsageError('footfall query needs a store: write --store "chdb://FOLDER"')
     run_query(
-        parse_dsn(settings.store, database=settings.database), arguments.sql, arguments.form, sys.stdout.buffer
+        parse_dsn(settings.store, database=settings.database),
+        arguments.sql,
+        arguments.form,
+        sys.stdout.buffer,
     )
     return DONE
 

@@ -40,7 +40,9 @@ class ClockSettings:
 
 
 @compiled
-def _take(sent: Any, arrival: Any, used: Any, late: Any, capped: Any, state: Any, bounds: Any, ended: Any) -> Any:
+def _take(
+    sent: Any, arrival: Any, used: Any, late: Any, capped: Any, state: Any, bounds: Any, ended: Any
+) -> Any:
     lateness, idle_bound, future_jump = bounds
     count = sent.size
     for i in range(count):

@@ -80,9 +80,7 @@ class _NamedFormat(FormatMaker):
 
 def session_conditions(settings: Settings) -> tuple[Expression, ...]:
     """The conditions that sessions count by, in the order of the bits that `footfall.sessions` gives them."""
-    return tuple(
-        event.is_in(names) for names in (settings.page_views, settings.clicks, settings.conversions)
-    )
+    return tuple(event.is_in(names) for names in (settings.page_views, settings.clicks, settings.conversions))
 
 
 def pattern_plan(settings: Settings, patterns: Sequence[Pattern]) -> PatternPlan:

@@ -148,7 +148,9 @@ def _show(
     whole = max(1, by_event.get("", 0))
     for words, event in _FUNNEL:
         count = by_event.get(event or "", 0)
-        console.print(f"{words:<20} {'█' * round(count / whole * _BARS):<{_BARS}} {count:,} ({count / whole:.1%})")
+        console.print(
+            f"{words:<20} {'█' * round(count / whole * _BARS):<{_BARS}} {count:,} ({count / whole:.1%})"
+        )
 
     console.rule("[bold]patterns found, against those planted", align="left")
     table = RichTable(box=None, pad_edge=False)

@@ -56,15 +56,38 @@ def _flag(name: str, about: str) -> Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("message_id", pl.String(), "String", False, "text", "Names the message; a hash of the record if absent"),
+    Field(
+        "message_id",
+        pl.String(),
+        "String",
+        False,
+        "text",
+        "Names the message; a hash of the record if absent",
+    ),
     Field("visitor_id", pl.String(), "String", False, "text", "Who acted: an anonymous or a known visitor"),
     _text("user_id", "The known user, where there is one"),
-    Field("event", pl.String(), "LowCardinality(String)", False, "text", "What happened, as a normalised name"),
-    Field("event_original", pl.String(), "LowCardinality(String)", False, None, "The event's name as it was sent"),
+    Field(
+        "event", pl.String(), "LowCardinality(String)", False, "text", "What happened, as a normalised name"
+    ),
+    Field(
+        "event_original",
+        pl.String(),
+        "LowCardinality(String)",
+        False,
+        None,
+        "The event's name as it was sent",
+    ),
     Field("event_time", TIME, "DateTime64(3, 'UTC')", False, "time", "When it happened, as used"),
     Field("event_time_sent", TIME, "DateTime64(3, 'UTC')", False, None, "When it happened, as sent"),
     Field("arrival_time", TIME, "Nullable(DateTime64(3, 'UTC'))", True, "time", "When the record came in"),
-    Field("source_partition", pl.String(), "LowCardinality(String)", False, None, "The partition it was read from"),
+    Field(
+        "source_partition",
+        pl.String(),
+        "LowCardinality(String)",
+        False,
+        None,
+        "The partition it was read from",
+    ),
     Field("source_offset", pl.Int64(), "Int64", False, None, "Its position in that partition, from 0"),
     _text("url", "The page's address"),
     _text("path", "The page's path; taken from the address if absent"),
@@ -77,7 +100,14 @@ FIELDS: tuple[Field, ...] = (
     _text("element", "The element that was acted on, as a CSS selector or a name"),
     Field("x", pl.Int32(), "Nullable(Int32)", True, "number", "Pointer position, pixels from the left"),
     Field("y", pl.Int32(), "Nullable(Int32)", True, "number", "Pointer position, pixels from the top"),
-    Field("value", pl.Int64(), "Nullable(Int64)", True, "money", "Money: a number as sent, in millionths as used"),
+    Field(
+        "value",
+        pl.Int64(),
+        "Nullable(Int64)",
+        True,
+        "money",
+        "Money: a number as sent, in millionths as used",
+    ),
     _name("currency", "The value's currency"),
     Field("properties", pl.String(), "String", False, "object", "Everything else, as JSON text"),
     _flag("late", "It came after its partition's watermark: stored and counted, not matched"),

@@ -147,7 +147,7 @@ def hash_texts(texts: pl.Series) -> tuple[U64, U64]:
     high = np.zeros(count, np.uint64)
     low = np.zeros(count, np.uint64)
     nulls = texts.null_count()
-    if count == 0 or nulls == count:
+    if nulls == count:
         return high, low
     data, offsets = _text_buffers(texts)
     _hash_slices(data, offsets, high, low)

@@ -213,9 +213,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if late:
             rows = events.filter("late")
             self._totals.late += late
-            self._totals.digest.add(
-                "late", rows.select("visitor_id", "message_id", "event", "event_time")
-            )
+            self._totals.digest.add("late", rows.select("visitor_id", "message_id", "event", "event_time"))
             letters.late = rows
             events = events.filter(~pl.col("late"))
         return events
@@ -233,7 +231,9 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         bytes_read, bytes_total = self._reader.progress()
         time = self._clock.max_event_time
         self._tell(
-            Progress(self._name, self._totals.records, bytes_read, bytes_total, None if time == NEVER else time)
+            Progress(
+                self._name, self._totals.records, bytes_read, bytes_total, None if time == NEVER else time
+            )
         )
 
     def _last_word(self) -> PartitionDone:
@@ -270,7 +270,9 @@ class RecordInput(FixedPartitionedSource[Item, bytes]):
     only a partition's own end, which is in the data, closes anything.
     """
 
-    def __init__(self, settings: InputSettings, *, ahead: ReadAhead, tell: Tell, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: InputSettings, *, ahead: ReadAhead, tell: Tell, stop: threading.Event
+    ) -> None:
         self._settings = settings
         self._ahead = ahead
         self._tell = tell
@@ -280,7 +282,7 @@ class RecordInput(FixedPartitionedSource[Item, bytes]):
         """All partitions, on every worker; Bytewax spreads them."""
         return self._settings.source.partitions()
 
-    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> PartitionInput:
+    def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> PartitionInput:
         """Open a partition, at its start or where it was."""
         return PartitionInput(
             self._settings, for_part, resume_state, ahead=self._ahead, tell=self._tell, stop=self._stop

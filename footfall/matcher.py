@@ -139,7 +139,9 @@ def _drop(visitors: Any, slot: Any, partials: Any, pool: Any, counters: Any, bef
 
 
 @compiled_inline
-def _emit(visitors: Any, slot: Any, partials: Any, pool: Any, counters: Any, at: Any, time: Any, out: Any) -> None:
+def _emit(
+    visitors: Any, slot: Any, partials: Any, pool: Any, counters: Any, at: Any, time: Any, out: Any
+) -> None:
     matches, nodes, _ = out
     match = matches[counters[_OUT]]
     counters[_OUT] += 1

@@ -78,6 +78,6 @@ class AnswerOutput(FixedPartitionedSink[Outgoing, bytes]):
         """The part of a shard's name."""
         return self._numbers[item_key]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> OutputPart:
+    def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> OutputPart:
         """Open a part, afresh or as the last snapshot left it."""
         return OutputPart(for_part, resume_state, self._sinks, self._tell)

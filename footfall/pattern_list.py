@@ -22,6 +22,8 @@ def print_patterns(folder: Path | None, *, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     for pattern in patterns:
-        console.print(f"[bold]{pattern.name}[/] [dim]{pattern.version} {pattern.severity}[/] {pattern.description}")
+        console.print(
+            f"[bold]{pattern.name}[/] [dim]{pattern.version} {pattern.severity}[/] {pattern.description}"
+        )
         for line in str(pattern).splitlines():
             console.print(f"    {line}", style="dim", markup=False)

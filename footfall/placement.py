@@ -52,7 +52,7 @@ def worker_of(key: str, workers: int) -> int:
 
 
 def shard_names(shards: int) -> tuple[str, ...]:
-    """One name a shard, in the order of the shards and of their text: `s000-0`, `s001-3`, …"""
+    """One name a shard, such as `s0003-10`; they sort as the shards do."""
     names = []
     for shard in range(shards):
         attempt = 0

@@ -50,7 +50,9 @@ def print_report(report: Report, settings: Settings, console: Console | None = N
         f"{report.late:,} late, {report.dead:,} dead letters, {report.clock_capped:,} clocks set back"
     )
     if report.dead_reasons:
-        console.print("dead letters: " + ", ".join(f"{why} {count:,}" for why, count in report.dead_reasons.items()))
+        console.print(
+            "dead letters: " + ", ".join(f"{why} {count:,}" for why, count in report.dead_reasons.items())
+        )
     sums = report.session_sums
     console.print(
         f"[bold]{report.sessions:,} sessions[/] ({report.sessions_at_end:,} of them closed by the input's end), "

@@ -329,7 +329,9 @@ def _is_echo(failure: WorkerFailed) -> bool:
 
 def _as_error(failure: WorkerFailed) -> FootfallError:
     error: FootfallError = (
-        UsageError(failure.message) if failure.exit_code == UsageError.exit_code else RunError(failure.message)
+        UsageError(failure.message)
+        if failure.exit_code == UsageError.exit_code
+        else RunError(failure.message)
     )
     error.add_note(failure.traceback)
     return error

@@ -80,7 +80,7 @@ class WorkerFailed(msgspec.Struct, tag="worker_failed"):
 Message = Progress | PartitionDone | ShardDone | WorkerStarted | WorkerEnded | WorkerFailed
 Tell = Callable[[Message], None]
 
-_decoder = msgspec.json.Decoder(Message)
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
 
 

@@ -104,7 +104,12 @@ def _count_live(owners: Any, sessions: Any, visitors: Any) -> Any:
     live = 0
     for i in range(owners.size):
         slot = owners[i]
-        if slot >= 0 and visitors[slot].used and visitors[slot].open and visitors[slot].session == sessions[i]:
+        if (
+            slot >= 0
+            and visitors[slot].used
+            and visitors[slot].open
+            and visitors[slot].session == sessions[i]
+        ):
             live += 1
     return live
 
@@ -160,7 +165,7 @@ def _run(
         if visitor.open and _is_member(keys, owners, sessions, visitor.session, word):
             dropped[i] = True
             continue
-        if visitor.open and split_on_campaign and event.campaign != 0 and event.campaign != visitor.campaign:
+        if visitor.open and split_on_campaign and event.campaign and event.campaign != visitor.campaign:
             _close(visitors, slot, time, closed, closed_at, counters)
         if not visitor.open:
             visitor.open = 1
@@ -225,7 +230,9 @@ def _run(
 
 
 @compiled
-def _close_due(visitors: Any, count: Any, until: Any, gap: Any, closed: Any, closed_at: Any, counters: Any) -> Any:
+def _close_due(
+    visitors: Any, count: Any, until: Any, gap: Any, closed: Any, closed_at: Any, counters: Any
+) -> Any:
     next_due = _LARGEST
     for slot in range(count):
         visitor = visitors[slot]
@@ -360,7 +367,13 @@ class SessionTracker:
         if self.next_due <= until:
             self.next_due = int(
                 _close_due(
-                    visitors.records, visitors.high_water, until, settings.gap, closed, closed_at, self.counters
+                    visitors.records,
+                    visitors.high_water,
+                    until,
+                    settings.gap,
+                    closed,
+                    closed_at,
+                    self.counters,
                 )
             )
         over = int(self.counters[_CLOSED])

@@ -116,6 +116,20 @@ def test_the_same_rows_twice_count_once(address: StoreAddress) -> None:
         store.close()
 
 
+def test_a_row_twice_in_one_insert_counts_once(address: StoreAddress) -> None:
+    store = open_store(address)
+    try:
+        store.migrate()
+        for table in TABLES:
+            frame = rows(table, 20)
+            store.insert(table, pl.concat([frame, frame]))
+            assert store.query(f"SELECT count() FROM {table.name}").item() == 20
+            store.command(f"OPTIMIZE TABLE {table.name} FINAL")
+            assert store.query(f"SELECT count() FROM {table.name} SETTINGS final = 0").item() == 20
+    finally:
+        store.close()
+
+
 def test_the_highest_revision_stands_whatever_the_order(address: StoreAddress) -> None:
     store = open_store(address)
     try:
