@@ -20,12 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-import numpy as np
-
 from footfall import __version__
-from footfall.clock import NEVER
 from footfall.errors import FootfallError, RunError, UsageError
-from footfall.file_sink import clear_files
 from footfall.file_source import FileSource
 from footfall.pattern_files import load_patterns
 from footfall.placement import shard_names
@@ -40,16 +36,18 @@ from footfall.run_messages import (
     WorkerStarted,
     decode_message,
 )
-from footfall.settings import Settings
+from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
-from footfall.store import open_store, parse_dsn
-from footfall.store_owner import ensure_owner
-from footfall.worker import WorkerOrder
+from footfall.worker_order import WorkerOrder
 
 MAX_RESTARTS = 3
 _OWNER_WAIT = 30.0
 _GRACE = 30.0
 _LOG_TAIL = 4_000
+_STOP = b"s"
+
+# `footfall.clock.NEVER`, whose module loads a compiler that only the workers need.
+_NEVER_READ = (-(2**63)).to_bytes(8, sys.byteorder, signed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,9 @@ class Run:
         self._patterns = load_patterns(self._settings.patterns)
         self._tally = Tally()
         self._stop = threading.Event()
+        self._preparing = False
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._lifelines: list[int] = []
 
     def execute(self) -> Outcome:
         """Run to the end, or to an interruption.
@@ -129,9 +129,17 @@ class Run:
                 if finished is not None:
                     return Outcome(Report(**finished), 0, resumable=False)
             if not resumed and self._settings.out is not None:
+                from footfall.file_sink import clear_files  # noqa: PLC0415 - half a second that others needn't wait
+
                 clear_files(self._settings.out)
             self._take_signals(stack)
-            self._prepare_store(stack)
+            try:
+                self._preparing = True
+                self._prepare_store(stack)
+            except KeyboardInterrupt:
+                return Outcome(None, 0, resumable=state is not None)
+            finally:
+                self._preparing = False
             outcome = self._legs(state)
             if state is not None and outcome.report is not None:
                 state.finish(outcome.report.to_json())
@@ -145,31 +153,44 @@ class Run:
             "inputs": self._source.identity(),
             "patterns": {pattern.name: pattern.version for pattern in self._patterns},
             "shards": list(shard_names(self._settings.shards)),
-            "out": str(self._settings.out) if self._settings.out else None,
+            "out": str(self._settings.out.absolute()) if self._settings.out else None,
             "out_format": self._settings.out_format,
-            "store": self._settings.store != "none",
+            "store": _store_name(self._settings),
         }
 
     def _take_signals(self, stack: ExitStack) -> None:
         def on_signal(_number: int, _frame: FrameType | None) -> None:
             again = self._stop.is_set()
             self._stop.set()
-            for process in self._processes:
-                if process.poll() is None:
-                    process.kill() if again else process.send_signal(signal.SIGTERM)
+            if self._preparing:
+                raise KeyboardInterrupt
+            if again:
+                for process in self._processes:
+                    process.kill()
+            else:
+                self._ask_to_stop()
 
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, on_signal))
 
+    def _ask_to_stop(self) -> None:
+        for lifeline in self._lifelines:
+            with suppress(BrokenPipeError):
+                os.write(lifeline, _STOP)
+
     def _prepare_store(self, stack: ExitStack) -> None:
         """Migrate the store; with several workers, see that an embedded one has an owner they can all ask."""
         if self._settings.store == "none":
             return
+        if self._settings.workers == 1 and self._settings.store.startswith("chdb:"):
+            return  # the worker opens the folder itself, or asks the owner, and migrates it
+        # A client of ClickHouse takes half a second to load, which one worker doesn't need in its parent.
+        from footfall.store import open_store, parse_dsn  # noqa: PLC0415
+        from footfall.store_owner import ensure_owner  # noqa: PLC0415
+
         address = parse_dsn(self._settings.store, database=self._settings.database)
         if address.kind == "embedded":
-            if self._settings.workers == 1:
-                return  # the worker opens the folder itself, or asks the owner, and migrates it
             stack.callback(ensure_owner(address, wait=_OWNER_WAIT).close)
         store = open_store(address, wait_for_owner=_OWNER_WAIT)
         try:
@@ -180,22 +201,24 @@ class Run:
     def _legs(self, state: StateFolder | None) -> Outcome:
         restarts = 0
         while True:
-            before = sum(done.records for done in self._tally.partitions.values())
+            # What the leg before told may not have been in its last snapshot; what was is told again.
+            self._tally = Tally()
             leg = _Leg()
             try:
                 self._run_workers(leg, state)
             except WorkerDiedError:
-                if state is None or self._stop.is_set() or restarts >= MAX_RESTARTS:
+                if self._stop.is_set():
+                    return Outcome(None, sum(leg.records.values()), resumable=state is not None)
+                if state is None or restarts >= MAX_RESTARTS:
                     raise
                 restarts += 1
                 continue
-            seen = sum(leg.records.values())
             if self._missing():
                 if not self._stop.is_set() and not leg.stopped:
                     raise RunError(
                         "the workers ended, but not all of the input was settled; this is a fault of Footfall's"
                     )
-                return Outcome(None, max(seen, before), resumable=state is not None)
+                return Outcome(None, sum(leg.records.values()), resumable=state is not None)
             seconds = (leg.ended or 0.0) - (leg.started or 0.0)
             first = sum(leg.first_records.values())
             total = sum(done.records for done in self._tally.partitions.values())
@@ -216,13 +239,13 @@ class Run:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
             ahead = folder / "ahead"
-            np.full(len(self._source.partitions()), NEVER, np.int64).tofile(ahead)
+            ahead.write_bytes(_NEVER_READ * len(self._source.partitions()))
             read_fd, write_fd = os.pipe()
             workers = self._settings.workers
             addresses = _free_addresses(workers) if workers > 1 else ()
             logs = []
-            lifelines = []
             self._processes = []
+            self._lifelines = []
             try:
                 for number in range(workers):
                     order = WorkerOrder(
@@ -239,20 +262,20 @@ class Run:
                     process, lifeline = _start_worker(order, log)
                     self._processes.append(process)
                     logs.append(log)
-                    lifelines.append(lifeline)
+                    self._lifelines.append(lifeline)
             finally:
                 os.close(write_fd)
                 if len(self._processes) < workers:
                     self._end_processes()
             if self._stop.is_set():
-                for process in self._processes:
-                    process.send_signal(signal.SIGTERM)
+                self._ask_to_stop()
             listener = threading.Thread(target=self._listen, args=(read_fd, leg), daemon=True)
             listener.start()
             try:
                 self._wait_for_workers()
             finally:
                 self._end_processes()
+                lifelines, self._lifelines = self._lifelines, []
                 for lifeline in lifelines:
                     os.close(lifeline)
                 listener.join()
@@ -341,6 +364,14 @@ def _tail(log: IO[bytes]) -> str:
     log.seek(0, os.SEEK_END)
     log.seek(max(0, log.tell() - _LOG_TAIL))
     return log.read().decode(errors="replace").strip()
+
+
+def _store_name(settings: Settings) -> str | None:
+    """The store's name without a password; a relative folder is meant from the working directory."""
+    if settings.store == "none":
+        return None
+    scheme, _, place = redacted(settings.store).partition("://")
+    return f"{scheme}://{Path(place).absolute() if scheme == 'chdb' else place}, {settings.database}"
 
 
 def _free_addresses(count: int) -> list[str]:

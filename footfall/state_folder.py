@@ -61,12 +61,7 @@ class StateFolder:
         identity = {"format": FORMAT_VERSION, **json.loads(json.dumps(identity))}
         path = self.folder / "run.json"
         if path.exists():
-            try:
-                kept = json.loads(path.read_text())
-            except ValueError as error:
-                raise StateError(
-                    f"{path} is damaged ({error}): begin anew with an empty --state folder"
-                ) from error
+            kept = _read_whole(path)
             differences = _differences(kept, identity)
             if differences:
                 lines = "\n".join(f"  - {line}" for line in differences)
@@ -75,7 +70,8 @@ class StateFolder:
                     "Give the same command again to continue that run, or name an empty --state folder."
                 )
             return True
-        others = [entry.name for entry in self.folder.iterdir() if entry.name not in {"lock", "recovery"}]
+        own = {"lock", "recovery", "run.new"}  # a run that was killed while it began left no more than these
+        others = [entry.name for entry in self.folder.iterdir() if entry.name not in own]
         if others:
             raise StateError(
                 f"{self.folder} holds other files ({', '.join(sorted(others)[:3])} …): name an empty folder"
@@ -88,12 +84,15 @@ class StateFolder:
         return False
 
     def report(self) -> dict[str, Any] | None:
-        """The finished run's report; None while it isn't finished."""
+        """The finished run's report; None while it isn't finished.
+
+        Raises:
+            StateError: it is damaged.
+        """
         path = self.folder / "report.json"
         if not path.exists():
             return None
-        report: dict[str, Any] = json.loads(path.read_text())
-        return report
+        return _read_whole(path)
 
     def finish(self, report: dict[str, Any]) -> None:
         """Keep the report of the finished run."""
@@ -113,6 +112,16 @@ def _write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _read_whole(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StateError(f"{path} is damaged ({error}): begin anew with an empty --state folder") from error
+    if not isinstance(read, dict):
+        raise StateError(f"{path} is damaged (it holds no object): begin anew with an empty --state folder")
+    return read
 
 
 def _differences(kept: Any, given: Any, where: str = "") -> list[str]:

@@ -1,7 +1,8 @@
 """One worker process: it gets its order from the parent through a pipe, runs the dataflow, and reports back.
 
-Started as `python -m footfall.worker ORDER_FD`. The order pipe stays open as a lifeline: when the parent is gone,
-however it went, the worker ends at once, and the last snapshot stands.
+Started as `python -m footfall.worker ORDER_FD`. The order pipe stays open as a lifeline: a byte on it asks the worker
+to stop (a signal could come before there is a handler for it), and when the parent is gone, however it went, the
+worker ends at once, and the last snapshot stands.
 """
 
 import os
@@ -14,9 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -33,34 +32,10 @@ from footfall.settings import Settings
 from footfall.sink import Sink
 from footfall.store import parse_dsn
 from footfall.store_sink import StoreSink
+from footfall.worker_order import WorkerOrder
 
 ORPHANED = 70
 """The exit code of a worker whose parent has gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOrder:
-    """What the parent asks of one worker.
-
-    Attributes:
-        settings: the run's settings.
-        inputs: the inputs, as on the command line.
-        flow: the name of the flow in `flows/`.
-        worker: this worker's number.
-        addresses: host:port of every worker; empty where there is only one.
-        ahead: the file of the table that keeps partitions in step.
-        recovery: the folder of the recovery data; None where none is kept.
-        message_fd: where messages go.
-    """
-
-    settings: Settings
-    inputs: tuple[str, ...]
-    flow: str
-    worker: int
-    addresses: tuple[str, ...]
-    ahead: Path
-    recovery: Path | None
-    message_fd: int
 
 
 def new_sinks(settings: Settings) -> list[Sink]:
@@ -127,10 +102,10 @@ def _own_fault(error: BaseException) -> FootfallError | None:
     return None
 
 
-def _watch_lifeline(fd: int) -> None:
+def _watch_lifeline(fd: int, stop: threading.Event) -> None:
     with suppress(OSError):
-        while os.read(fd, 4096):
-            pass
+        while os.read(fd, 1):
+            stop.set()
     os._exit(ORPHANED)
 
 
@@ -143,8 +118,8 @@ def main(arguments: Sequence[str]) -> int:
         while len(data) < size:
             data += pipe.read(size - len(data))
     order: WorkerOrder = pickle.loads(data)  # noqa: S301 - from the parent process
-    threading.Thread(target=_watch_lifeline, args=(order_fd,), daemon=True).start()
     stop = threading.Event()
+    threading.Thread(target=_watch_lifeline, args=(order_fd, stop), daemon=True).start()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
