@@ -85,7 +85,7 @@ class Tally:
         restarts: int,
     ) -> Report:
         """The report, once nothing is missing."""
-        done = (*self.partitions.values(), *self.shards.values())
+        done: list[PartitionDone | ShardDone] = [*self.partitions.values(), *self.shards.values()]
         dead_reasons: dict[str, int] = {}
         matches = dict.fromkeys(sorted(pattern_versions), 0)
         matches_at_end = dict.fromkeys(sorted(pattern_versions), 0)

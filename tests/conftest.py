@@ -5,6 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A first example may wait for a compiled loop; speed is the benchmarks' matter.
+settings.register_profile("footfall", deadline=None, print_blob=True)
+settings.load_profile("footfall")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 NO_SHARED = "no ../shared beside the checkout"
