@@ -22,10 +22,10 @@ def _words(column: pl.Series) -> list[npt.NDArray[np.uint64]]:
     if column.dtype in (pl.String, pl.Binary):
         words = list(hash_texts(column))
     else:
-        numbers = column.to_physical().fill_null(0).cast(pl.Int64)
-        words = [numbers.to_numpy().astype(np.uint64)]
+        numbers = column.cast(pl.Int64)
+        words = [(numbers if missing is None else numbers.fill_null(0)).to_numpy().view(np.uint64)]
     if missing is not None:
-        words[-1][missing] = _NULL
+        words[-1] = np.where(missing, _NULL, words[-1])
     return words
 
 

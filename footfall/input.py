@@ -26,6 +26,7 @@ from footfall.records import RecordReader, RecordSource
 from footfall.run_messages import PartitionDone, Progress, Tell
 
 _WAIT = timedelta(milliseconds=2)
+_BLOCK = 16_384
 _FILLED_LATER = frozenset({"source_partition", "late", "clock_capped"})
 
 
@@ -150,7 +151,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             position, self._done, self._clock, self._totals = pickle.loads(resume)  # noqa: S301 - our own state
         self._position = position
         self._format = settings.new_format(frozenset(settings.decoded_columns))
-        self._columns = settings.decoded_columns
+        self._columns = list(settings.decoded_columns)
         self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
         self._reader: RecordReader | None = None
         tell(Progress(partition, self._totals.records, 0, None, None))
@@ -169,17 +170,8 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             return []
         if self._reader is None:
             self._reader = self._settings.source.open(self._name, self._position)
-        block = self._reader.read(self._settings.batch_size)
-        ended = block is None
         letters = Letters()
-        events = self._blank
-        if block is not None:
-            decoded = self._format.decode(block)
-            events = decoded.events.select(self._columns)
-            self._totals.records += block.count
-            if decoded.dead.height:
-                letters.dead = decoded.dead
-                self._count_dead(decoded.dead)
+        events, ended = self._read(self._reader, letters)
         events = self._clock.take(events, ended=ended)
         events = self._part_late(events, letters)
         self._position = self._reader.position()
@@ -202,6 +194,27 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if letters.late is not None or letters.dead is not None or letters.done is not None:
             items.append((names[self._number % len(names)], letters))
         return items
+
+    def _read(self, reader: RecordReader, letters: Letters) -> tuple[pl.DataFrame, bool]:
+        """Read and decode a batch, in blocks that stay in the processor's cache; whether the partition has ended."""
+        decoded, dead = [self._blank], []
+        left, ended = self._settings.batch_size, False
+        while left > 0 and not ended:
+            block = reader.read(min(left, _BLOCK))
+            if block is None:
+                ended = True
+                break
+            out = self._format.decode(block)
+            self._totals.records += block.count
+            left -= block.count
+            if out.events.height:
+                decoded.append(out.events[self._columns])
+            if out.dead.height:
+                dead.append(out.dead)
+        if dead:
+            letters.dead = pl.concat(dead)
+            self._count_dead(letters.dead)
+        return (pl.concat(decoded) if len(decoded) > 2 else decoded[-1]), ended
 
     def _part_late(self, events: pl.DataFrame, letters: Letters) -> pl.DataFrame:
         if self._settings.event_columns:

@@ -270,7 +270,7 @@ class Settings:
         default=8,
         metadata=_facts(_integer(1, 1024), "parts that the visitors are split into", fixes_answers=True),
     )
-    batch_size: int = field(default=32_768, metadata=_facts(_integer(1, 10_000_000), "records in a batch"))
+    batch_size: int = field(default=65_536, metadata=_facts(_integer(1, 10_000_000), "records in a batch"))
     state: Path | None = field(
         default=None,
         metadata=_facts(_path("new folder"), "folder of the recovery data; none is kept if empty"),
