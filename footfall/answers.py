@@ -134,7 +134,7 @@ def _match_bases(matches: Matches, plan: PatternPlan) -> tuple[U64, U64]:
 def match_rows(matches: Matches, plan: PatternPlan, window: Window, *, at_end: bool) -> pl.DataFrame:
     """Matches as rows of the matches table, ordered by the time they were settled at, then by id.
 
-    `stages` is JSON: stage name -> message ids of the events it took, in their order.
+    With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON: stage name -> message ids of the events it took, in their order.
     """
     count = matches.records.size
     if count == 0:
@@ -156,7 +156,7 @@ def match_rows(matches: Matches, plan: PatternPlan, window: Window, *, at_end: b
         "settled_time": _times(records["settled_time"]),
         "stages": pl.Series(_stages(records, matches.nodes, message_ids.to_list(), plan)),
         "ordinal": pl.Series(ordinals[order]),
-        "at_end": _constant(at_end, count=count),
+        "at_end": pl.Series((records["settled_time"] > records["last_time"]) & at_end),
         "status": _constant("fired", count=count),
         "revision": pl.Series(np.zeros(count, np.uint32)),
     }

@@ -245,13 +245,11 @@ class Shard:
         totals.sessions += sessions.height
         for name in SUMMED:
             totals.session_sums[name] += int(sessions[name].sum())
-        counts = Counter(matches["pattern"].to_list())
-        for name, count in counts.items():
-            totals.matches[name] = totals.matches.get(name, 0) + count
+        for counted, rows in ((totals.matches, matches), (totals.matches_at_end, matches.filter("at_end"))):
+            for name, count in Counter(rows["pattern"].to_list()).items():
+                counted[name] = counted.get(name, 0) + count
         if at_end:
             totals.sessions_at_end += sessions.height
-            for name, count in counts.items():
-                totals.matches_at_end[name] = totals.matches_at_end.get(name, 0) + count
         totals.digest.add("session", sessions)
         totals.digest.add("match", matches)
 

@@ -271,7 +271,7 @@ def match_row(match: Match, pattern: Pattern, last_watermark: float) -> Row:
         "last_time": events[-1].time,
         "settled_time": match.settled,
         "stages": tuple((name, tuple(event.record.message for event in taken)) for name, taken in match.stages),
-        "at_end": match.settled > last_watermark,
+        "at_end": match.settled > max(last_watermark, events[-1].time),
         "status": "fired",
         "revision": 0,
     }

@@ -31,7 +31,7 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.store == "chdb://footfall-store"
     assert (settings.gap, settings.max_session) == (1_800_000, 86_400_000)
     assert (settings.lateness, settings.idle_bound, settings.future_jump) == (5_000, 60_000, 3_600_000)
-    assert (settings.workers, settings.shards, settings.batch_size) == (1, 8, 32_768)
+    assert (settings.workers, settings.shards, settings.batch_size) == (1, 8, 65_536)
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
