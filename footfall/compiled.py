@@ -1,7 +1,9 @@
 """The compiled inner loops' one decorator: numba's, typed, and cached on disk between runs.
 
-A loop over rows is compiled only where the row's answer depends on the rows before it. Such functions take
-NumPy arrays and scalars alone, allocate nothing that outlives the call, and raise nothing.
+A loop over rows is compiled only where a row's answer depends on the rows before it, or where no library has the
+operation on columns (the scan of JSON text). Such functions take NumPy arrays and scalars alone, allocate nothing
+that outlives the call, and raise nothing. Numba looks for changes in a function's own module only: after a change
+to a function that another module's compiled one calls, `make clean` empties the caches.
 """
 
 from collections.abc import Callable
