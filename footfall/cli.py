@@ -54,6 +54,7 @@ _RUN_SETTINGS = (
     "state",
     "snapshot_interval",
     "partitioned",
+    "log_level",
 )
 _STORE_SETTINGS = ("store", "database")
 

@@ -78,6 +78,12 @@ _NEVER_DUE = np.iinfo(np.int64).max
 
 
 @compiled_inline
+def _need(partials: Any, patterns: Any) -> Any:
+    """The most that one event can add to any of the pools: each partial match may branch, each pattern begin."""
+    return 2 * (partials + patterns) + 4
+
+
+@compiled_inline
 def _new_node(pool: Any, counters: Any, fresh: Any, event: Any, stage: Any, prev: Any) -> Any:
     if counters[_FREE_NODE] >= 0:
         at = counters[_FREE_NODE]
@@ -291,7 +297,7 @@ def _run(
         mask = event.mask
         if mask & interest == 0 and not (sees_all and (visitors[slot].partials > 0 or sees_all == 2)):
             continue
-        need = 2 * (visitors[slot].partials + table.size) + 4
+        need = _need(visitors[slot].partials, table.size)
         if (
             counters[_PARTIALS] + need > partials.size
             or counters[_NODES] + need > pool.size
@@ -470,8 +476,10 @@ def _forget_long_waits(visitors: Any, count: Any, partials: Any, pool: Any, coun
     return pending
 
 
-def _grown(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    larger = np.zeros(2 * array.size, array.dtype)
+def _with_room(array: npt.NDArray[Any], wanted: int) -> npt.NDArray[Any]:
+    if wanted <= array.size:
+        return array
+    larger = np.zeros(max(wanted, 2 * array.size), array.dtype)
     larger[: array.size] = array
     return larger
 
@@ -508,8 +516,14 @@ class Matcher:
         places_of: npt.NDArray[np.int64],
         until: int,
         visitors: VisitorTable,
+        *,
+        at_end: bool = False,
     ) -> Matches:
-        """Take events in their final order (those with place -1 are left out), then move all clocks to `until`."""
+        """Take events in their final order (those with place -1 are left out), then move all clocks to `until`.
+
+        With `at_end`, these are the input's last events: before the clocks move, the absences that wait longer
+        than 24 h are dropped and counted in `pending`.
+        """
         out = self._out
         if out is None:
             out = np.zeros(256, MATCH), np.zeros(1024, NODE), np.zeros(256, np.int64)
@@ -536,9 +550,14 @@ class Matcher:
             )
             if taken == events.size:
                 break
-            out = self._grow(out, longest)
+            stuck = visitors.records[places_of[taken]]
+            out = self._grow(out, longest, _need(int(stuck["partials"]), plan.table.size))
         if events.size:
             self.next_due = min(self.next_due, self._least_deadline(places_of, visitors))
+        if at_end and plan.table.size:
+            self.counters[_PENDING] += _forget_long_waits(
+                visitors.records, visitors.high_water, self.partials, self.pool, self.counters, plan.table
+            )
         if self.next_due <= until:
             out = self._advance(plan, until, visitors, out, longest)
         self._out = out
@@ -576,30 +595,27 @@ class Matcher:
             if begin == visitors.high_water:
                 self.next_due = int(due[0])
                 return out
-            out = self._grow(out, longest)
+            out = self._grow(out, longest, int(visitors.records[begin]["partials"]))
 
     def _grow(
-        self, out: tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.int64]], longest: int
+        self,
+        out: tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.int64]],
+        longest: int,
+        need: int,
     ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.int64]]:
+        """Make room for `need` more of everything, as the loops ask for before they take an event."""
         matches, nodes, fresh = out
-        if 2 * int(self.counters[_PARTIALS]) > self.partials.size:
-            self.partials = _grown(self.partials)
-        if 2 * int(self.counters[_NODES]) > self.pool.size:
-            self.pool = _grown(self.pool)
-        matches, fresh = _grown(matches), _grown(fresh)
-        while nodes.size < matches.size * longest:
-            nodes = _grown(nodes)
+        self.partials = _with_room(self.partials, int(self.counters[_PARTIALS]) + need)
+        self.pool = _with_room(self.pool, int(self.counters[_NODES]) + need)
+        matches = _with_room(matches, int(self.counters[_OUT]) + need)
+        nodes = _with_room(nodes, int(self.counters[_OUT_NODES]) + need * longest)
+        fresh = _with_room(fresh, int(self.counters[_FRESH]) + need)
         return matches, nodes, fresh
 
-    def forget_long_waits(self, plan: PatternPlan, visitors: VisitorTable) -> int:
-        """At an input's end: drop the absences that wait longer than 24 h, and say how many are pending so."""
-        if not plan.table.size:
-            return 0
-        return int(
-            _forget_long_waits(
-                visitors.records, visitors.high_water, self.partials, self.pool, self.counters, plan.table
-            )
-        )
+    @property
+    def pending(self) -> int:
+        """How many absences that wait longer than 24 h were still waited for when the input ended."""
+        return int(self.counters[_PENDING])
 
     def fresh_rows(self, since: int) -> npt.NDArray[np.int64]:
         """The rows from `since` on that the last round's new nodes hold, if they are still held."""

@@ -1,4 +1,4 @@
-"""Progress on standard error: how far, how fast, at which event time.
+"""Progress on standard error: how far, how fast, at which event time; and what the workers have to say.
 
 On a terminal it is one line that is written over; elsewhere a line every few seconds, so that a log stays short.
 """
@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TextIO
 
-from footfall.run_messages import Message, Progress
+from footfall.run_messages import Message, Notice, Progress
 
 _EVERY_ON_TERMINAL = 0.2
 _EVERY_IN_LOG = 5.0
@@ -28,6 +28,10 @@ class ProgressLine:
 
     def __call__(self, message: Message) -> None:
         """Take a message."""
+        if isinstance(message, Notice):
+            self.close()
+            self._out.write(f"{message.level}: {message.text}\n")
+            self._out.flush()
         if not isinstance(message, Progress):
             return
         if not self._partitions:

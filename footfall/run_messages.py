@@ -4,6 +4,7 @@ Messages are JSON lines on a pipe. Totals are the whole run's (they are part of 
 that comes again after a restart replaces the one before.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -77,7 +78,15 @@ class WorkerFailed(msgspec.Struct, tag="worker_failed"):
     traceback: str
 
 
-Message = Progress | PartitionDone | ShardDone | WorkerStarted | WorkerEnded | WorkerFailed
+class Notice(msgspec.Struct, tag="notice"):
+    """Something that people should know while the run goes on, such as a store that is away."""
+
+    worker: int
+    level: str
+    text: str
+
+
+Message = Progress | PartitionDone | ShardDone | WorkerStarted | WorkerEnded | WorkerFailed | Notice
 Tell = Callable[[Message], None]
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -92,6 +101,19 @@ def decode_message(line: bytes) -> Message:
 def encode_message(message: Message) -> bytes:
     """The message as a line, newline included."""
     return _encoder.encode(message) + b"\n"
+
+
+class NoticeHandler(logging.Handler):
+    """Hands what a worker logs to its parent."""
+
+    def __init__(self, worker: int, tell: Tell) -> None:
+        super().__init__()
+        self._worker = worker
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a record as a notice."""
+        self._tell(Notice(self._worker, record.levelname.lower(), self.format(record)))
 
 
 class Pacer:

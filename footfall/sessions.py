@@ -1,8 +1,9 @@
 """Sessions: a visitor's events without a gap, with duplicates taken out, in event-time order.
 
 A session ends when more than `gap` passes without an event, when an event would make it longer than
-`max_length`, or (if asked for) when an event names another campaign. It is over, and its state dropped, as soon
-as the watermark shows that no event can extend it.
+`max_length`, or (if asked for) when an event later than its start names a campaign other than the session's first
+one, or the first one. It is over, and its state dropped, as soon as the watermark shows that no event can extend
+it.
 
 A record whose message is already in the session that its time falls into is a duplicate: it is dropped, extends
 nothing, and is counted. The copy with the first position stays. Where the copy that is read later in a partition
@@ -159,13 +160,20 @@ def _run(
             slot = add_visitor(index, visitors, places, event.visitor_high, event.visitor_low)
         visitor = visitors[slot]
         if visitor.open and (time - visitor.last > gap or time - visitor.start > max_length):
-            at = min(visitor.last + gap, time)
+            at = min(visitor.last + gap, visitor.start + max_length)
             _close(visitors, slot, at, closed, closed_at, counters)
         word = event.message_high ^ (event.message_low << np.uint64(1))
         if visitor.open and _is_member(keys, owners, sessions, visitor.session, word):
             dropped[i] = True
             continue
-        if visitor.open and split_on_campaign and event.campaign and event.campaign != visitor.campaign:
+        # No two sessions of a visitor begin at the same time: a copy could begin both, and give them one name.
+        if (
+            visitor.open
+            and split_on_campaign
+            and event.campaign
+            and event.campaign != visitor.campaign
+            and time > visitor.start
+        ):
             _close(visitors, slot, time, closed, closed_at, counters)
         if not visitor.open:
             visitor.open = 1
@@ -231,16 +239,18 @@ def _run(
 
 @compiled
 def _close_due(
-    visitors: Any, count: Any, until: Any, gap: Any, closed: Any, closed_at: Any, counters: Any
+    visitors: Any, count: Any, until: Any, bounds: Any, closed: Any, closed_at: Any, counters: Any
 ) -> Any:
+    gap, max_length, _ = bounds
     next_due = _LARGEST
     for slot in range(count):
         visitor = visitors[slot]
         if visitor.used and visitor.open:
-            if until - gap >= visitor.last:
-                _close(visitors, slot, visitor.last + gap, closed, closed_at, counters)
+            over = min(visitor.last + gap, visitor.start + max_length)
+            if over <= until:
+                _close(visitors, slot, over, closed, closed_at, counters)
             else:
-                next_due = min(next_due, visitor.last + gap)
+                next_due = min(next_due, over)
     return next_due
 
 
@@ -363,14 +373,16 @@ class SessionTracker:
         )
         touched = touched[: self.counters[_TOUCHED]]
         if touched.size:
-            self.next_due = min(self.next_due, int(visitors.records["last"][touched].min()) + settings.gap)
+            open_now = visitors.records[touched]
+            over = np.minimum(open_now["last"] + settings.gap, open_now["start"] + settings.max_length)
+            self.next_due = min(self.next_due, int(over.min()))
         if self.next_due <= until:
             self.next_due = int(
                 _close_due(
                     visitors.records,
                     visitors.high_water,
                     until,
-                    settings.gap,
+                    bounds,
                     closed,
                     closed_at,
                     self.counters,

@@ -157,7 +157,6 @@ class Shard:
             return [self._settle(until, at_end=False)]
         # The clock's last time doesn't depend on which partition happened to end last.
         regular = self._settle(int(self.watermarks.max()), at_end=False)
-        self.totals.pending += self.matcher.forget_long_waits(self.settings.plan, self.visitors)
         return [regular, self._settle(FOREVER - 1, at_end=True)]
 
     def _wait(self, arrived: list[ShardBatch], blank: pl.DataFrame) -> None:
@@ -193,7 +192,7 @@ class Shard:
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
         matches = self.matcher.settle(
-            self.settings.plan, events, same[taken], places_of, until, self.visitors
+            self.settings.plan, events, same[taken], places_of, until, self.visitors, at_end=at_end
         )
         window = Window(self.rows, rows, taken, since)
         session_frame = session_rows(closed, window, at_end=at_end)
@@ -242,6 +241,7 @@ class Shard:
         totals = self.totals
         totals.events += taken - dropped
         totals.duplicates += dropped
+        totals.pending = self.matcher.pending
         totals.sessions += sessions.height
         for name in SUMMED:
             totals.session_sums[name] += int(sessions[name].sum())

@@ -5,6 +5,7 @@ to stop (a signal could come before there is a handler for it), and when the par
 worker ends at once, and the last snapshot stands.
 """
 
+import logging
 import os
 import pickle
 import resource
@@ -27,7 +28,15 @@ from footfall.file_sink import FileSink
 from footfall.file_source import FileSource
 from footfall.input import ReadAhead
 from footfall.pattern_files import load_patterns
-from footfall.run_messages import Message, Pacer, WorkerEnded, WorkerFailed, WorkerStarted, encode_message
+from footfall.run_messages import (
+    Message,
+    NoticeHandler,
+    Pacer,
+    WorkerEnded,
+    WorkerFailed,
+    WorkerStarted,
+    encode_message,
+)
 from footfall.settings import Settings
 from footfall.sink import Sink
 from footfall.store import parse_dsn
@@ -135,6 +144,10 @@ def main(arguments: Sequence[str]) -> int:
                 line = line[os.write(order.message_fd, line) :]
 
     tell = Pacer(send)
+    logging.basicConfig(
+        level=order.settings.log_level.upper(), handlers=[NoticeHandler(order.worker, tell)], format="%(message)s"
+    )
+    logging.getLogger("numba").setLevel(logging.WARNING)
     try:
         run_worker(order, tell, stop)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it

@@ -2,12 +2,16 @@
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,19 +91,40 @@ def failed(*arguments: object, cwd: Path, code: int, more: Mapping[str, str] | N
 
 
 class Started:
-    """A command that runs, in a process group of its own; all of its processes can be found by a marker."""
+    """A command that runs, in a process group of its own; all of its processes can be found by a marker.
 
-    def __init__(self, *arguments: object, cwd: Path) -> None:
+    With `terminal` its standard error is one, so that it shows its progress as it goes.
+    """
+
+    def __init__(self, *arguments: object, cwd: Path, terminal: bool = False) -> None:
         self._marker = uuid.uuid4().hex
+        self._shown = bytearray()
+        self._reader: threading.Thread | None = None
+        ours, theirs = pty.openpty() if terminal else (-1, subprocess.PIPE)
         self.process = subprocess.Popen(
             command(arguments),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=theirs,
             env=environment(self._marker),
             start_new_session=True,
         )
+        if terminal:
+            os.close(theirs)
+            self._reader = threading.Thread(target=self._read, args=(ours,), daemon=True)
+            self._reader.start()
+
+    def _read(self, terminal: int) -> None:
+        with suppress(OSError):  # what a terminal's end gives when the last writer has gone
+            while data := os.read(terminal, 4096):
+                self._shown += data
+        os.close(terminal)
+
+    def progress(self) -> list[int]:
+        """The numbers of records that the progress on the terminal has shown so far."""
+        found = re.findall(rb"\x1b\[2K([0-9,]+) records", bytes(self._shown))
+        return [int(number.replace(b",", b"")) for number in found]
 
     def processes(self, *words: str) -> list[int]:
         """The ids of its living processes, the parent's too, whose command lines have all these words."""
@@ -136,6 +161,9 @@ class Started:
     def ended(self, within: float = LIMIT_SECONDS) -> Ended:
         """Wait for the parent's end."""
         out, err = self.process.communicate(timeout=within)
+        if self._reader is not None:
+            self._reader.join(within)
+            err = bytes(self._shown)
         return _ended(self.process.returncode, out, err)
 
     def all_gone(self, within: float) -> bool:
@@ -146,8 +174,14 @@ class Started:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill what is left of it; twice is fine."""
         self.kill(*self.processes())
         self.process.wait()
+        if self._reader is not None:
+            self._reader.join()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 from bytewax.testing import cluster_main, run_main
+from reference import Record, Row
 
-from footfall.digest import Digest
 from footfall.clock import NEVER, ClockSettings, PartitionClock
 from footfall.content import load_flow
 from footfall.dataflow import flow_parts, pattern_plan
+from footfall.digest import Digest
 from footfall.envelope import MILLIONTHS, SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
 from footfall.input import ReadAhead
@@ -27,7 +28,6 @@ from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
 from footfall.sink import Sink
 from footfall.tables import MATCHES, SESSIONS, Table
-from reference import Record, Row
 
 EVENT_COLUMNS = ("visitor_id", "message_id", "event", "event_time", "source_partition", "source_offset")
 """The columns of the events that a run of the parts gives out."""
@@ -62,7 +62,7 @@ def frame_of(records: Sequence[Record], first_offset: int = 0) -> pl.DataFrame:
         for number, record in enumerate(records)
     ]
     plain = {name: pl.Int64() if isinstance(kind, pl.Datetime) else kind for name, kind in SCHEMA.items()}
-    return pl.DataFrame(rows, schema=plain).cast(dict(SCHEMA))
+    return pl.DataFrame(rows, schema=plain).cast(SCHEMA)
 
 
 @dataclass(slots=True)
@@ -335,7 +335,11 @@ def line_of(record: Record) -> bytes:
 
 
 def run_flow(
-    partitions: Sequence[Sequence[Record]], patterns: Sequence[Pattern], settings: Settings, *, workers: int = 1
+    partitions: Sequence[Sequence[Record]],
+    patterns: Sequence[Pattern],
+    settings: Settings,
+    *,
+    workers: int = 1,
 ) -> Outcome:
     """Run the real flow over the records, as lines of bytes, with that many worker threads."""
     lines = {f"p{number}": [line_of(record) for record in each] for number, each in enumerate(partitions)}

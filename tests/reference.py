@@ -8,6 +8,8 @@ stages. Neither NumPy, numba nor Polars takes part.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 from footfall.clock import ClockSettings
 from footfall.pattern import Pattern, Stage
@@ -15,7 +17,7 @@ from footfall.sessions import SessionSettings
 
 DAY_MS = 86_400_000
 
-Row = Mapping[str, object]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Rules:
     clock: ClockSettings
     sessions: SessionSettings
     patterns: tuple[Pattern, ...]
-    predicates: Mapping[object, Predicate]
+    predicates: Mapping[str, Predicate]
     page_views: frozenset[str]
     clicks: frozenset[str]
     conversions: frozenset[str]
@@ -177,7 +179,8 @@ def cut_into_sessions(events: Sequence[Event], settings: SessionSettings) -> lis
             fits = event.time - last <= settings.gap and event.time - start <= settings.max_length
             if fits and event.record.message in (known.record.message for known in current.events):
                 continue
-            if fits and settings.split_on_campaign and event.record.campaign is not None:
+            named_later = event.record.campaign is not None and event.time > start
+            if fits and settings.split_on_campaign and named_later:
                 named = (known.record.campaign for known in current.events)
                 if event.record.campaign != next((name for name in named if name is not None), None):
                     current.over = min(current.over, event.time)
@@ -214,7 +217,7 @@ def session_row(session: Session, rules: Rules, last_watermark: float) -> Row:
         "clicks": sum(record.name in rules.clicks for record in records),
         "conversions": sum(record.name in rules.conversions for record in records),
         "distinct_pages": len(set(paths)),
-        "longest_idle_ms": max((b - a for a, b in zip(times, times[1:], strict=False)), default=0),
+        "longest_idle_ms": max((b - a for a, b in pairwise(times)), default=0),
         "bounce": len(records) == 1,
         "entry_page": paths[0] if paths else None,
         "exit_page": paths[-1] if paths else None,
@@ -270,7 +273,9 @@ def match_row(match: Match, pattern: Pattern, last_watermark: float) -> Row:
         "first_time": events[0].time,
         "last_time": events[-1].time,
         "settled_time": match.settled,
-        "stages": tuple((name, tuple(event.record.message for event in taken)) for name, taken in match.stages),
+        "stages": tuple(
+            (name, tuple(event.record.message for event in taken)) for name, taken in match.stages
+        ),
         "at_end": match.settled > max(last_watermark, events[-1].time),
         "status": "fired",
         "revision": 0,
@@ -278,7 +283,7 @@ def match_row(match: Match, pattern: Pattern, last_watermark: float) -> Row:
 
 
 def find_matches(
-    events: Sequence[Event], pattern: Pattern, predicates: Mapping[object, Predicate]
+    events: Sequence[Event], pattern: Pattern, predicates: Mapping[str, Predicate]
 ) -> tuple[list[Match], int]:
     """One visitor's matches of a pattern, and how many absences are still waited for at the end.
 
@@ -288,7 +293,9 @@ def find_matches(
     pending = 0
     for own in parted(events, pattern.same_field):
         candidates = [
-            places for places in assignments(own, pattern, predicates) if fits(places, own, pattern, predicates)
+            places
+            for places in assignments(own, pattern, predicates)
+            if fits(places, own, pattern, predicates)
         ]
         within = pattern.within_ms
         if pattern.stages[-1].forbids and within is not None and within > DAY_MS:
@@ -309,12 +316,12 @@ def parted(events: Sequence[Event], same: str | None) -> Iterator[list[Event]]:
         yield [event for event, own in zip(events, values, strict=True) if own == value]
 
 
-def _says(predicates: Mapping[object, Predicate], stage: Stage, event: Event) -> bool:
+def _says(predicates: Mapping[str, Predicate], stage: Stage, event: Event) -> bool:
     return stage.condition is None or predicates[stage.condition.key()](event.record)
 
 
 def assignments(
-    events: Sequence[Event], pattern: Pattern, predicates: Mapping[object, Predicate]
+    events: Sequence[Event], pattern: Pattern, predicates: Mapping[str, Predicate]
 ) -> list[tuple[int, ...]]:
     """All ways of giving each stage as many events as it takes, in order, each of which it is true of.
 
@@ -329,7 +336,7 @@ def assignments(
 
 
 def fits(
-    places: tuple[int, ...], events: Sequence[Event], pattern: Pattern, predicates: Mapping[object, Predicate]
+    places: tuple[int, ...], events: Sequence[Event], pattern: Pattern, predicates: Mapping[str, Predicate]
 ) -> bool:
     """Whether an assignment keeps to the pattern's contiguity, its absences and its bound."""
     first_time = events[places[0]].time
@@ -369,7 +376,7 @@ def fits(
 def _absent(
     forbidding: Sequence[Stage],
     events: Sequence[Event],
-    predicates: Mapping[object, Predicate],
+    predicates: Mapping[str, Predicate],
     *,
     since: int,
     last: int,
@@ -380,7 +387,9 @@ def _absent(
     The event that the next stage takes is one of those that must not be forbidden.
     """
     for stage in forbidding:
-        barred = range(since + 1, until) if stage.contiguity == "not_followed_by" else range(last + 1, last + 2)
+        barred = (
+            range(since + 1, until) if stage.contiguity == "not_followed_by" else range(last + 1, last + 2)
+        )
         if any(_says(predicates, stage, events[place]) for place in barred if place < len(events)):
             return False
     return True

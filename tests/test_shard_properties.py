@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -11,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Answers, Predicate, Record, Rules, answers, counted
 
-from footfall.digest import Digest
 from footfall.clock import ClockSettings
+from footfall.digest import Digest
 from footfall.expression import Expression, event
 from footfall.expression import field as event_field
-from footfall.pattern import Contiguity, Pattern, Stage
+from footfall.pattern import Contiguity, Inner, Pattern, Stage
 from footfall.pattern_plan import PatternPlan
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
@@ -64,7 +65,7 @@ def stages(draw: st.DrawFn, name: str, contiguity: Contiguity) -> Stage:
     if contiguity in ("not_next", "not_followed_by"):
         return Stage(name, contiguity, draw(conditions))
     times = draw(st.sampled_from((1, 1, 1, 2, 3)))
-    inner = draw(st.sampled_from(("relaxed", "strict"))) if times > 1 else "relaxed"
+    inner: Inner = draw(st.sampled_from(("relaxed", "strict"))) if times > 1 else "relaxed"
     return Stage(name, contiguity, draw(conditions | st.none() | conditions), times, inner)
 
 
@@ -118,9 +119,7 @@ def streams(draw: st.DrawFn, largest: int = 24) -> list[Record]:
     if keys is None:
         records.sort(key=lambda record: record.time)
     else:
-        records = [
-            record for _, record in sorted(zip(keys, records, strict=True), key=lambda pair: pair[0])
-        ]
+        records = [record for _, record in sorted(zip(keys, records, strict=True), key=lambda pair: pair[0])]
     if draw(st.booleans()):
         copies = draw(st.lists(st.tuples(st.integers(0, 40), st.integers(-6, 6)), max_size=4))
         for place, moved in copies:
@@ -159,9 +158,7 @@ class World:
     rules: Rules
 
 
-def rules_of(
-    asked: Sequence[Pattern], clock: ClockSettings, sessions: SessionSettings
-) -> Rules:
+def rules_of(asked: Sequence[Pattern], clock: ClockSettings, sessions: SessionSettings) -> Rules:
     return Rules(
         clock=clock,
         sessions=sessions,
@@ -181,7 +178,9 @@ def worlds(draw: st.DrawFn, most_partitions: int = 3) -> World:
     return World(partitions, rules_of(asked, draw(clocks), draw(session_settings)))
 
 
-def engine_outcome(world: World, data: st.DataObject, *, restarts: bool = False, whole: bool = False) -> Outcome:
+def engine_outcome(
+    world: World, data: st.DataObject, *, restarts: bool = False, whole: bool = False
+) -> Outcome:
     """Run the parts: in one piece, or read, fed and restarted as `data` says."""
     rules = world.rules
     count = len(world.partitions)
@@ -201,7 +200,7 @@ def engine_outcome(world: World, data: st.DataObject, *, restarts: bool = False,
     for number, records in enumerate(world.partitions):
         places = st.sets(st.integers(0, len(records)), max_size=8)
         cuts = [0, *sorted(data.draw(places, label="cuts")), len(records)]
-        reads += [(number, records[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+        reads += [(number, records[a:b]) for a, b in pairwise(cuts)]
         reads.append((number, []))
     turns = data.draw(st.permutations([number for number, _ in reads]), label="turns")
     queues = [[records for number, records in reads if number == mine] for mine in range(count)]
@@ -251,8 +250,8 @@ def test_the_engine_answers_as_the_reference_whatever_the_batches_and_shards(
     outcome = engine_outcome(world, data)
     assert_as_the_reference(outcome, answers(world.partitions, world.rules))
     assert outcome.digest == engine_outcome(world, data, whole=True).digest
-    ids = outcome.matches["match_id"]
-    assert ids.n_unique() == len(ids)
+    for ids in (outcome.matches["match_id"], outcome.sessions["session_id"]):
+        assert ids.n_unique() == len(ids)
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,0 +1,117 @@
+"""Events as the engine sees them, and the split by shard."""
+
+import numpy as np
+import polars as pl
+import pytest
+from engine_harness import frame_of, reserved_conditions
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import Record
+
+from footfall.clock import NEVER
+from footfall.event_batch import (
+    HAS_CURRENCY,
+    HAS_PATH,
+    HAS_REFERRER,
+    HAS_USER,
+    HAS_UTM,
+    HAS_VALUE,
+    engine_events,
+    same_keys,
+    split_by_shard,
+)
+from footfall.expression import event
+from footfall.hashing import hash_texts
+from footfall.pattern import Pattern
+from footfall.pattern_plan import PatternPlan
+
+TIME = 1_760_000_000_000
+PLAN = PatternPlan.compile(
+    [Pattern("p").begin("x", event == "x").same("element")], reserved_conditions()
+)  # bits: page_view, click, order_completed, x
+COLUMNS = ["visitor_id", "message_id", "source_offset"]
+
+
+def test_what_the_engine_sees_of_an_event() -> None:
+    record = Record("v", "m", "click", TIME, TIME + 5, path="/p", campaign="spring", value=-7, currency="EUR")
+    (seen,) = engine_events(frame_of([record], first_offset=40), PLAN, 3)
+    named = {name: seen[name].item() for name in ("time", "arrival", "offset", "partition", "value", "mask")}
+    assert named == {
+        "time": TIME,
+        "arrival": TIME + 5,
+        "offset": 40,
+        "partition": 3,
+        "value": -7,
+        "mask": 0b10,
+    }
+    for high, low, text in (("visitor_high", "visitor_low", "v"), ("message_high", "message_low", "m")):
+        assert (seen[high], seen[low]) == tuple(word[0] for word in hash_texts(pl.Series([text])))
+    for name, text in (("page", "/p"), ("campaign", "spring"), ("currency", "EUR")):
+        assert seen[name] == hash_texts(pl.Series([text]))[1][0]
+    assert seen["marks"] == HAS_PATH | HAS_UTM | HAS_VALUE | HAS_CURRENCY
+
+
+def test_what_an_event_lacks() -> None:
+    (seen,) = engine_events(frame_of([Record("v", "m", "y", TIME)]), PLAN, 0)
+    assert seen["arrival"] == NEVER
+    lacking = [seen[name] for name in ("value", "marks", "mask", "page", "campaign", "currency")]
+    assert lacking == [0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "mark"),
+    [
+        ("path", HAS_PATH),
+        ("referrer", HAS_REFERRER),
+        ("user_id", HAS_USER),
+        ("currency", HAS_CURRENCY),
+        ("value", HAS_VALUE),
+        ("utm_source", HAS_UTM),
+        ("utm_content", HAS_UTM),
+    ],
+)
+def test_a_mark_says_which_event_has_a_field(column: str, mark: int) -> None:
+    frame = frame_of([Record("v", f"m{n}", "y", TIME) for n in range(3)])
+    value = 1 if column == "value" else "t"
+    some = frame.with_columns(pl.Series(column, [None, value, None], dtype=frame.schema[column]))
+    assert engine_events(some, PLAN, 0)["marks"].tolist() == [0, mark, 0]
+    every = frame.with_columns(pl.Series(column, [value] * 3, dtype=frame.schema[column]))
+    assert engine_events(every, PLAN, 0)["marks"].tolist() == [mark] * 3
+
+
+def test_the_keys_of_same_are_hashes_and_0_without_a_value() -> None:
+    records = [
+        Record("v", f"m{n}", "x", TIME, element=element) for n, element in enumerate(("#a", None, "#a"))
+    ]
+    keys = same_keys(frame_of(records), ("element", "path"))
+    assert keys.shape == (3, 2)
+    assert keys[0, 0] == keys[2, 0] != 0
+    assert keys[1].tolist() == [0, 0]
+
+
+@given(st.lists(st.integers(0, 40), max_size=40), st.integers(1, 7))
+def test_the_split_keeps_a_visitor_together_and_the_order(visitors: list[int], shards: int) -> None:
+    records = [Record(f"v{visitor}", f"m{n}", "x", TIME + n) for n, visitor in enumerate(visitors)]
+    frame = frame_of(records, first_offset=10)
+    batches = split_by_shard(frame, PLAN, COLUMNS, 2, shards, watermark=77, ended=True)
+    assert [batch.shard for batch in batches] == list(range(shards))
+    owners: dict[str, int] = {}
+    offsets: list[int] = []
+    for batch in batches:
+        assert (batch.partition, batch.watermark, batch.ended) == (2, 77, True)
+        assert batch.rows.columns == COLUMNS
+        assert batch.events.size == batch.rows.height == batch.same.shape[0]
+        own = batch.events["offset"].tolist()
+        assert own == sorted(own) == batch.rows["source_offset"].to_list()
+        hashes = hash_texts(batch.rows["visitor_id"])[1]
+        assert np.array_equal(batch.events["visitor_low"], hashes)
+        for visitor in batch.rows["visitor_id"]:
+            assert owners.setdefault(visitor, batch.shard) == batch.shard
+        offsets += own
+    assert sorted(offsets) == list(range(10, 10 + len(visitors)))
+
+
+def test_shards_get_about_the_same() -> None:
+    records = [Record(f"v{n}", f"m{n}", "x", TIME) for n in range(4_000)]
+    batches = split_by_shard(frame_of(records), PLAN, COLUMNS, 0, 4, watermark=0, ended=False)
+    assert all(800 < batch.events.size < 1200 for batch in batches)
