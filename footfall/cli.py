@@ -5,6 +5,7 @@ else to standard error.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -201,10 +202,10 @@ def _add_simulate(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text.replace("_", ""))
-    if number < 1:
-        raise argparse.ArgumentTypeError("write 1 or more")
-    return number
+    digits = text.replace("_", "")
+    if not digits.isdecimal() or int(digits) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number, 1 or more")
+    return int(digits)
 
 
 def _duration(text: str) -> int:
@@ -280,6 +281,8 @@ def _store_serve(arguments: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    # The store's driver logs what it raises as well, and those errors are told here.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         parsed = _parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = parsed.command

@@ -15,9 +15,11 @@ _EVERY_IN_LOG = 5.0
 
 
 class ProgressLine:
-    """Takes a run's messages and shows its progress; `close` ends the line."""
+    """Takes a run's messages and shows its progress and its notices; `close` ends the line."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, *, quiet: bool = False) -> None:
+        """Show them on `out`, standard error if it is None; with `quiet`, notices alone."""
+        self._quiet = quiet
         self._out = out or sys.stderr
         self._terminal = self._out.isatty()
         self._every = _EVERY_ON_TERMINAL if self._terminal else _EVERY_IN_LOG
@@ -32,7 +34,7 @@ class ProgressLine:
             self.close()
             self._out.write(f"{message.level}: {message.text}\n")
             self._out.flush()
-        if not isinstance(message, Progress):
+        if self._quiet or not isinstance(message, Progress):
             return
         if not self._partitions:
             self._began = time.monotonic()
@@ -73,3 +75,4 @@ class ProgressLine:
         if self._wrote:
             self._out.write("\r\x1b[2K")
             self._out.flush()
+            self._wrote = False

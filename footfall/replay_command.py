@@ -19,12 +19,11 @@ def replay(settings: Settings, inputs: tuple[str, ...], *, as_json: bool, quiet:
     Raises:
         FootfallError: the run can't begin, or failed.
     """
-    progress = None if quiet else ProgressLine()
+    progress = ProgressLine(quiet=quiet)
     try:
         outcome = Run(RunRequest(settings, inputs), watch=progress).execute()
     finally:
-        if progress is not None:
-            progress.close()
+        progress.close()
     if outcome.report is None:
         print(_interrupted(outcome, settings), file=sys.stderr)
         return 130

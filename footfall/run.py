@@ -206,11 +206,18 @@ class Run:
             leg = _Leg()
             try:
                 self._run_workers(leg, state)
-            except WorkerDiedError:
+            except WorkerDiedError as error:
                 if self._stop.is_set():
                     return Outcome(None, sum(leg.records.values()), resumable=state is not None)
-                if state is None or restarts >= MAX_RESTARTS:
-                    raise
+                if state is None:
+                    raise WorkerDiedError(
+                        f"{error}\nNothing was kept of the run: with --state FOLDER it would have gone on by itself"
+                    ) from error
+                if restarts >= MAX_RESTARTS:
+                    raise WorkerDiedError(
+                        f"{error}\nThe workers were started again {restarts} times; once the cause is found, give the "
+                        f"same command again (with --state {state.folder}) to go on"
+                    ) from error
                 restarts += 1
                 continue
             if self._missing():

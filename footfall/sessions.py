@@ -373,8 +373,8 @@ class SessionTracker:
         )
         touched = touched[: self.counters[_TOUCHED]]
         if touched.size:
-            open_now = visitors.records[touched]
-            over = np.minimum(open_now["last"] + settings.gap, open_now["start"] + settings.max_length)
+            last, start = visitors.records["last"][touched], visitors.records["start"][touched]
+            over = np.minimum(last + settings.gap, start + settings.max_length)
             self.next_due = min(self.next_due, int(over.min()))
         if self.next_due <= until:
             self.next_due = int(

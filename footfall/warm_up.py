@@ -10,9 +10,12 @@ from footfall.input import InputSettings
 from footfall.records import RecordBlock
 from footfall.shard import Shard, ShardSettings
 
-_RECORDS = (
-    b'{"message_id":"a","visitor_id":"v","event":"page_view","event_time":1000,"path":"/"}\n'
-    b'{"message_id":"b","visitor_id":"v","event":"click","event_time":2000,"element":"#a","value":1}\n'
+# Every format finds what it needs in these: without an event, a good part of the loops wouldn't be called.
+_RECORDS = b"".join(
+    b'{"message_id":"%b","messageId":"%b","visitor_id":"v","anonymousId":"v","type":"track","event":"click",'
+    b'"event_time":"1970-01-01T00:00:0%bZ","timestamp":"1970-01-01T00:00:0%bZ","path":"/","element":"#a","value":1}\n'
+    % (number, number, number, number)
+    for number in (b"1", b"2")
 )
 
 

@@ -145,9 +145,13 @@ def main(arguments: Sequence[str]) -> int:
 
     tell = Pacer(send)
     logging.basicConfig(
-        level=order.settings.log_level.upper(), handlers=[NoticeHandler(order.worker, tell)], format="%(message)s"
+        level=order.settings.log_level.upper(),
+        handlers=[NoticeHandler(order.worker, tell)],
+        format="%(message)s",
     )
     logging.getLogger("numba").setLevel(logging.WARNING)
+    # The store's driver logs what it raises as well, and the sink tells what comes of that.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     try:
         run_worker(order, tell, stop)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it

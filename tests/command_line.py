@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import footfall
 
@@ -170,7 +170,7 @@ class Started:
         """Whether all its processes have ended, or end in so many seconds."""
         return wait_until(lambda: not self.processes(), within)
 
-    def __enter__(self) -> "Started":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -146,16 +146,13 @@ def superseded(events: Sequence[Event], gap: int) -> set[Event]:
     Among the copies that were read from the same partition and come later in the order, it is the one that was
     read first; it counts if that was before this one, and if it is at most `gap` later.
     """
+    copies: dict[tuple[str, str, int], list[Event]] = {}
+    for event in events:
+        copies.setdefault((event.record.visitor, event.record.message, event.partition), []).append(event)
     gone = set()
-    for place, event in enumerate(events):
-        copies = [
-            other
-            for other in events[place + 1 :]
-            if (other.record.visitor, other.record.message) == (event.record.visitor, event.record.message)
-            and other.partition == event.partition
-        ]
-        if copies:
-            first = min(copies, key=lambda copy: copy.offset)
+    for alike in copies.values():
+        for place, event in enumerate(alike[:-1]):
+            first = min(alike[place + 1 :], key=lambda copy: copy.offset)
             if first.offset < event.offset and first.time - event.time <= gap:
                 gone.add(event)
     return gone

@@ -135,6 +135,12 @@ EXAMPLES = (
         ("a0 b3",),
     ),
     Example(
+        "not_next looks no further either where any goes on waiting",
+        a.not_next("n", C).followed_by_any("b", B),
+        "a b c b",
+        ("a0 b1", "a0 b3"),
+    ),
+    Example(
         "not_next counts from the event taken last",
         a.times(2).not_next("n", C).followed_by("b", B),
         "a c a b a c b",

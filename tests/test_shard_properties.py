@@ -1,9 +1,10 @@
 """The engine's core against the plain reference: random streams, patterns, settings, batches, shards and restarts."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import polars as pl
 import pytest
@@ -254,6 +255,32 @@ def test_the_engine_answers_as_the_reference_whatever_the_batches_and_shards(
         assert ids.n_unique() == len(ids)
 
 
+letters = st.builds(
+    Record,
+    visitor=st.just("ann"),
+    message=st.just(""),
+    name=st.sampled_from("aabbc"),
+    time=st.sampled_from((0, 1, 1, 2, 5)),
+    element=st.sampled_from(("#x", "#x", "#y", None)),
+    value=st.sampled_from((None, 1_000_000, 2_500_000)),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(letters, max_size=14), st.tuples(*(patterns(f"p{number}") for number in range(6))))
+def test_one_visitors_matches_are_the_references(steps: list[Record], asked: tuple[Pattern, ...]) -> None:
+    times = accumulate((record.time for record in steps), initial=START)
+    records = [
+        replace(record, message=f"m{number}", time=time)
+        for number, (record, time) in enumerate(zip(steps, times, strict=False))
+    ]
+    rules = rules_of(asked, ClockSettings(), SessionSettings())
+    engine = Engine(PatternPlan.compile(asked, RESERVED))
+    engine.read(0, records, ended=True)
+    engine.feed()
+    assert_as_the_reference(engine.outcome(), answers([records], rules))
+
+
 @settings(deadline=None, max_examples=60)
 @given(worlds(), st.data())
 def test_a_restart_at_any_point_changes_nothing(world: World, data: st.DataObject) -> None:
@@ -294,6 +321,56 @@ def shuffle_within(records: Sequence[Record], lateness: int, data: st.DataObject
         ]
         shuffled.append(left.pop(data.draw(st.sampled_from(may_come))))
     return shuffled
+
+
+def test_a_stream_that_outgrows_every_first_size() -> None:
+    dice = random.Random(7)
+    records = [
+        Record(
+            visitor=f"v{dice.randrange(150)}",
+            message=f"m{number}",
+            name=dice.choice("aabbcdefg"),
+            time=START + 7 * number - dice.randrange(90),
+            element=dice.choice(("#x", "#y", None)),
+            path=f"/{dice.randrange(9)}",
+            user=f"u{dice.randrange(300)}" if dice.random() < 0.1 else None,
+            referrer=f"https://r/{number}",
+            campaign=dice.choice((None, None, "spring")),
+            value=dice.randrange(10**9),
+            currency="EUR",
+        )
+        for number in range(8_000)
+    ]
+    for number in range(40, 8_000, 40):
+        copied = records[number - 2 * dice.randrange(20)]
+        records[number] = replace(copied, time=copied.time + dice.randrange(-9, 90))
+    a, b, c = (event == name for name in "abc")
+    asked = (
+        Pattern("pairs").begin("a", a).followed_by_any("b", b).within(4_000),
+        Pattern("waits").begin("a", a).followed_by("b", b).not_followed_by("c", c).within(3_000),
+        Pattern("loops").begin("a", a).times(3).within(9_000).same("element").skip_past_last(),
+        Pattern("firsts").begin("a", a).not_next("n", c).followed_by_any("b", b).within(5_000).skip_to_next(),
+        Pattern("rows").begin("any").times(2).consecutive().next("c", c),
+    )
+    clock = ClockSettings(lateness=45)
+    rules = rules_of(asked, clock, SessionSettings(gap=2_500, max_length=8_000, split_on_campaign=True))
+    partitions = [records[0::2], records[1::2]]
+    expected = answers(partitions, rules)
+    assert min(expected.late, expected.duplicates, len(expected.sessions)) > 10
+    assert min(Counter(row["pattern"] for row in expected.matches).values()) > 50
+    plan = PatternPlan.compile(asked, RESERVED)
+    engine = Engine(plan, sessions=rules.sessions, clock=clock, partitions=2, shards=2)
+    for start in range(0, 4_000, 103):
+        for number, own in enumerate(partitions):
+            engine.read(number, own[start : start + 103])
+        engine.feed()
+        if start % 10 == 0:
+            engine.restart()
+    for number in range(2):
+        engine.read(number, [], ended=True)
+    engine.feed()
+    assert_as_the_reference(engine.outcome(), expected)
+    assert max(shard.matcher.partials.size for shard in engine.shards) > 256
 
 
 @settings(deadline=None, max_examples=12)

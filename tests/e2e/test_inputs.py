@@ -78,17 +78,18 @@ def test_a_file_cut_in_the_middle_ends_the_run_and_is_named(tmp_path: Path, suff
     assert f"cut.ndjson.{suffix}, line " in said
 
 
-def test_a_file_that_isnt_what_its_name_says(tmp_path: Path) -> None:
-    noise = random.Random(1).randbytes(200_000)
-    for name in ("noise.gz", "noise.zst", "noise.parquet"):
-        (tmp_path / name).write_bytes(noise)
-        assert name in failed("replay", name, *NO_STORE, "--quiet", cwd=tmp_path, code=1)
+def test_a_parquet_file_cut_in_the_middle_is_named(tmp_path: Path) -> None:
+    pl.DataFrame({"visitor_id": ["v"] * 10_000, "event": ["e"] * 10_000}).write_parquet(tmp_path / "whole")
+    data = (tmp_path / "whole").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(data[: len(data) // 2])
+    assert "cut.parquet" in failed("replay", "cut.parquet", *NO_STORE, "--quiet", cwd=tmp_path, code=1)
 
 
-def test_a_binary_file_is_all_dead_letters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["noise.ndjson", "noise.gz"])
+def test_a_binary_file_is_all_dead_letters(tmp_path: Path, name: str) -> None:
     noise = random.Random(2).randbytes(300_000)
-    (tmp_path / "noise.ndjson").write_bytes(noise)
-    report = replay("noise.ndjson", *NO_STORE, cwd=tmp_path)
+    (tmp_path / name).write_bytes(noise)
+    report = replay(name, *NO_STORE, cwd=tmp_path)
     assert report["events"] == 0
     assert report["dead"] == report["records"] == noise.count(b"\n") + (not noise.endswith(b"\n"))
     assert sum(report["dead_reasons"].values()) == report["dead"]
@@ -114,7 +115,12 @@ def test_all_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
     )
     assert "6 settings are wrong" in said
     for words in (
-        *("footfall.toml, line 1, gap", "did you mean lateness?", "FOOTFALL_SHARDS", "did you mean FOOTFALL_STORE?"),
+        *(
+            "footfall.toml, line 1, gap",
+            "did you mean lateness?",
+            "FOOTFALL_SHARDS",
+            "did you mean FOOTFALL_STORE?",
+        ),
         *("flag --workers", "did you mean segment?"),
     ):
         assert words in said, words

@@ -31,7 +31,7 @@ def test_the_counts(plain: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("shards", "workers", "batch_size"),
-    [(1, 1, 10), (1, 2, 10_000), (2, 2, 1_000), (7, 1, 10_000), (7, 2, 500)],
+    [(1, 1, 10), (2, 2, 10_000), (7, 1, 1_000)],
 )
 def test_the_answer_doesnt_depend_on_the_way(
     plain: dict[str, Any], shared_data: Path, tmp_path: Path, shards: int, workers: int, batch_size: int
@@ -39,5 +39,14 @@ def test_the_answer_doesnt_depend_on_the_way(
     options = ("--shards", shards, "--workers", workers, "--batch-size", batch_size)
     report = _replayed(shared_data, tmp_path, *options)
     assert (report["shards"], report["workers"]) == (shards, workers)
-    same = ("records", "events", "duplicates", "sessions", "session_sums", "matches", "matches_at_end", "answer")
+    same = (
+        "records",
+        "events",
+        "duplicates",
+        "sessions",
+        "session_sums",
+        "matches",
+        "matches_at_end",
+        "answer",
+    )
     assert {name: report[name] for name in same} == {name: plain[name] for name in same}
