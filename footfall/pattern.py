@@ -235,8 +235,11 @@ class Pattern:
         if not self.stages:
             raise self._error("it has no stage; start with .begin(name, condition)", None)
         last = self.stages[-1]
-        if last.contiguity == "not_next":
-            raise self._error("not_next must be followed by the stage that it guards", last)
+        for stage in reversed(self.stages):
+            if not stage.forbids:
+                break
+            if stage.contiguity == "not_next":
+                raise self._error("not_next must be followed by a stage that takes an event", stage)
         if last.contiguity == "not_followed_by" and self.within_ms is None:
             raise self._error(
                 "an absence at the end needs .within(...), or it would be waited for without end", last

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall.errors import StateError
+
 Rows = npt.NDArray[np.int64]
 
 _SLACK = 4_096
@@ -60,10 +62,15 @@ class RowStore:
         """The given columns of the rows with these numbers; null where a number is -1.
 
         `window` holds the rows numbered from `since` on, number `since + i` at `places_in[i]`.
+
+        Raises:
+            StateError: a row isn't there.
         """
         absent = numbers < 0
         if absent.all():
             return [window[column].clear().extend_constant(None, numbers.size) for column in columns]
+        recent = numbers >= since
+        known = absent | recent
         places = np.zeros(numbers.size, np.int64)
         frames = []
         base = 0
@@ -72,10 +79,12 @@ class RowStore:
             at[at == kept.size] = 0
             found = kept[at] == numbers
             if found.any():
+                known |= found
                 places[found] = at[found] + base
                 frames.append(rows)
                 base += rows.height
-        recent = numbers >= since
+        if not known.all():
+            raise StateError(f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's")
         if recent.any():
             places[recent] = places_in[numbers[recent] - since] + base
             frames.append(window)

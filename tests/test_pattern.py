@@ -308,3 +308,15 @@ def built_from_reference(data: dict[str, Any]) -> Pattern:
         condition = event == stage["where"]["name"]
         pattern = pattern.with_stage(Stage(stage["name"], stage["contiguity"], condition, times["min"]))
     return pattern
+
+
+def test_a_not_next_that_guards_no_stage_is_refused_even_before_an_absence() -> None:
+    pattern = (
+        Pattern("p")
+        .begin("a", event == "a")
+        .not_next("n", event == "n")
+        .not_followed_by("c", event == "c")
+        .within("1 min")
+    )
+    with pytest.raises(PatternError, match="'n'.*not_next must be followed"):
+        pattern.check()

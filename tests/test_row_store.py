@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from footfall.errors import StateError
 from footfall.row_store import RowStore
 
 NOTHING = pl.DataFrame(schema={"text": pl.String(), "more": pl.String()})
@@ -110,3 +112,10 @@ def test_what_is_alive_is_found(plan: list[Round]) -> None:
             store.sweep(numbers(*alive))
             assert store.size == len(alive)
         since += step.new
+
+
+def test_a_row_that_is_not_kept_is_a_fault() -> None:
+    store = RowStore()
+    store.keep(numbers(3, 7), rows(3, 7))
+    with pytest.raises(StateError, match="row 5"):
+        take(store, 3, 5)
