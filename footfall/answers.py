@@ -134,7 +134,8 @@ def _match_bases(matches: Matches, plan: PatternPlan) -> tuple[U64, U64]:
 def match_rows(matches: Matches, plan: PatternPlan, window: Window, *, at_end: bool) -> pl.DataFrame:
     """Matches as rows of the matches table, ordered by the time they were settled at, then by id.
 
-    With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON: stage name -> message ids of the events it took, in their order.
+    With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON:
+    stage name -> message ids of the events it took, in their order.
     """
     count = matches.records.size
     if count == 0:

@@ -84,7 +84,9 @@ class RowStore:
                 frames.append(rows)
                 base += rows.height
         if not known.all():
-            raise StateError(f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's")
+            raise StateError(
+                f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's"
+            )
         if recent.any():
             places[recent] = places_in[numbers[recent] - since] + base
             frames.append(window)

@@ -59,7 +59,7 @@ def output_paths(output: Path, partitions: int) -> OutputPaths:
 
 
 class _Stream(Protocol):
-    def write(self, data: bytes, /) -> Any: ...  # noqa: ANN401 - a count of bytes, or None, that nobody reads
+    def write(self, data: bytes, /) -> Any: ...
 
     def close(self) -> None: ...
 

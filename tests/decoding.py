@@ -16,7 +16,7 @@ MESSAGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def block_of(lines: list[bytes], **more: Any) -> RecordBlock:  # noqa: ANN401  # the block's own fields
+def block_of(lines: list[bytes], **more: Any) -> RecordBlock:  # the block's own fields
     data = b"".join(line + b"\n" for line in lines)
     return RecordBlock("p", 100, len(lines), data, "file", 11, **more)
 

@@ -24,7 +24,9 @@ def digest(*frames: pl.DataFrame) -> str:
 
 
 @given(rows_strategy, st.data())
-def test_order_and_batches_do_not_show(rows: list[tuple[str | None, int | None, bool]], data: st.DataObject) -> None:
+def test_order_and_batches_do_not_show(
+    rows: list[tuple[str | None, int | None, bool]], data: st.DataObject
+) -> None:
     shuffled = data.draw(st.permutations(rows))
     cut = data.draw(st.integers(0, len(rows)))
     assert digest(frame(rows)) == digest(frame(shuffled[:cut]), frame(shuffled[cut:]))

@@ -35,10 +35,7 @@ def whole_patterns() -> st.SearchStrategy[Pattern]:
         pattern = Pattern("p")
         for number, (kind, condition, times, consecutive) in enumerate(parts):
             name = f"s{number}"
-            if number == 0:
-                pattern = pattern.begin(name, condition)
-            else:
-                pattern = getattr(pattern, kind)(name, condition)
+            pattern = getattr(pattern, kind if number else "begin")(name, condition)
             if times > 1 and not pattern.stages[-1].forbids:
                 pattern = pattern.times(times)
                 pattern = pattern.consecutive() if consecutive else pattern
@@ -318,5 +315,5 @@ def test_a_not_next_that_guards_no_stage_is_refused_even_before_an_absence() -> 
         .not_followed_by("c", event == "c")
         .within("1 min")
     )
-    with pytest.raises(PatternError, match="'n'.*not_next must be followed"):
+    with pytest.raises(PatternError, match=r"'n'.*not_next must be followed"):
         pattern.check()

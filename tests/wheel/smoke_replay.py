@@ -20,6 +20,8 @@ summary = simulate(Simulation(visitors=200, partitions=2), Path("day"))
 report = json.loads(footfall("replay", "day", "--partitioned", "--workers", "2", "--json", "--quiet"))
 assert report["events"] == summary.events
 assert report["matches"] == dict(sorted(summary.plants.items()))
-rows = footfall("query", "SELECT (SELECT count() FROM sessions) AS s, (SELECT count() FROM matches) AS m", "--json")
+rows = footfall(
+    "query", "SELECT (SELECT count() FROM sessions) AS s, (SELECT count() FROM matches) AS m", "--json"
+)
 assert json.loads(rows) == {"s": summary.sessions, "m": sum(summary.plants.values())}
 assert "rage_click" in footfall("patterns", "list")
