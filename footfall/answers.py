@@ -1,7 +1,9 @@
-"""Answers as rows: closed sessions and matches, each with a name that is the same in every run.
+"""Answers: closed sessions and matches, each with a name that is the same in every run.
 
 `session_id` is a hash of the visitor and of the session's first event (its message and its time); `match_id` of
-the visitor, the pattern, its version, each stage with its events, and the ordinal among equal matches.
+the visitor, the pattern, its version, each stage with its events, and the ordinal among equal matches. The digest
+takes an answer as words: its name, which stands for all that it is a hash of, and the rest of its content. Rows are
+made only where a sink wants them.
 """
 
 from dataclasses import dataclass
@@ -11,28 +13,36 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall.digest import Words, text_words
 from footfall.envelope import TIME
 from footfall.event_batch import UTM_COLUMNS
 from footfall.hashing import U64, fold_words, hex_names, text_seed
 from footfall.matcher import Matches
 from footfall.pattern_plan import PatternPlan
-from footfall.row_store import RowStore
+from footfall.row_store import RowPool
 from footfall.sessions import ClosedSessions
 from footfall.tables import MATCHES, SESSIONS
 
+_SESSION_NUMBERS = (
+    "start", "last", "events", "page_views", "clicks", "conversions", "pages", "longest_idle", "value", "mixed",
+)  # fmt: skip
+_SESSION_TEXTS = (
+    ("user_id", "user_row", "user_id"),
+    ("entry_page", "entry_row", "path"),
+    ("exit_page", "exit_row", "path"),
+    ("referrer", "referrer_row", "referrer"),
+    *((name, "utm_row", name) for name in UTM_COLUMNS),
+    ("currency", "currency_row", "currency"),
+)
+"""The text columns of a session: each with the row that it quotes and that row's column."""
+
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The rows of a round, numbered from `since` on in the order of `places`, and the kept ones before them."""
+class Answers:
+    """Answers of one kind: `words` for the digest, and `rows` of its table, without rows where none are wanted."""
 
-    store: RowStore
+    words: Words
     rows: pl.DataFrame
-    places: npt.NDArray[np.int64]
-    since: int
-
-    def take(self, numbers: npt.NDArray[np.int64], *columns: str) -> list[pl.Series]:
-        """Columns of the rows with these numbers (-1: null)."""
-        return self.store.take(numbers, self.rows, self.places, self.since, columns)
 
 
 def _times(values: npt.NDArray[np.int64]) -> pl.Series:
@@ -43,24 +53,24 @@ def _constant(value: object, *, count: int) -> pl.Series:
     return pl.Series([value]).new_from_index(0, count)
 
 
-def session_rows(closed: ClosedSessions, window: Window, *, at_end: bool) -> pl.DataFrame:
-    """Closed sessions as rows of the sessions table, ordered by the time they were over, then by id."""
-    count = closed.records.size
-    if count == 0:
-        return SESSIONS.empty()
+def session_answers(closed: ClosedSessions, pool: RowPool, *, at_end: bool, wants_rows: bool) -> Answers:
+    """Closed sessions, ordered by the time they were over, then by id."""
     records = closed.records
+    count = records.size
     parts = ("high", "low", "first_high", "first_low", "start")
     high, low = fold_words(np.stack([records[name].astype(np.uint64) for name in parts]))
     order = np.lexsort((low, high, closed.times))
     visitors, high, low = records[order], high[order], low[order]
-
-    def quoted(row: str, column: str) -> pl.Series:
-        return window.take(visitors[row].copy(), column)[0]
-
+    texts = {name: pool.take(visitors[row].copy(), (column,))[0] for name, row, column in _SESSION_TEXTS}
+    words = [high, low, np.full(count, at_end, np.uint64)]
+    words += [visitors[name].astype(np.uint64) for name in _SESSION_NUMBERS]
+    words += [word for column in texts.values() for word in text_words(column)]
+    if not wants_rows:
+        return Answers(words, _NO_SESSIONS)
     columns = {
+        **texts,
         "session_id": hex_names(high, low),
-        "visitor_id": quoted("first_row", "visitor_id"),
-        "user_id": quoted("user_row", "user_id"),
+        "visitor_id": pool.take(visitors["first_row"].copy(), ("visitor_id",))[0],
         "start_time": _times(visitors["start"]),
         "end_time": _times(visitors["last"]),
         "duration_ms": pl.Series(visitors["last"] - visitors["start"]),
@@ -71,18 +81,13 @@ def session_rows(closed: ClosedSessions, window: Window, *, at_end: bool) -> pl.
         "distinct_pages": pl.Series(visitors["pages"].copy()),
         "longest_idle_ms": pl.Series(visitors["longest_idle"].copy()),
         "bounce": pl.Series(visitors["events"] == 1),
-        "entry_page": quoted("entry_row", "path"),
-        "exit_page": quoted("exit_row", "path"),
-        "referrer": quoted("referrer_row", "referrer"),
-        **dict(zip(UTM_COLUMNS, window.take(visitors["utm_row"].copy(), *UTM_COLUMNS), strict=True)),
         "value": pl.Series(visitors["value"].copy()),
-        "currency": quoted("currency_row", "currency"),
         "mixed_currencies": pl.Series(visitors["mixed"] != 0),
         "at_end": _constant(at_end, count=count),
         "status": _constant("fired", count=count),
         "revision": pl.Series(np.zeros(count, np.uint32)),
     }
-    return pl.DataFrame(columns)
+    return Answers(words, pl.DataFrame({name: columns[name] for name in _NO_SESSIONS.columns}))
 
 
 def _ordinals(bases: tuple[U64, U64]) -> npt.NDArray[np.uint32]:
@@ -131,37 +136,42 @@ def _match_bases(matches: Matches, plan: PatternPlan) -> tuple[U64, U64]:
     )
 
 
-def match_rows(matches: Matches, plan: PatternPlan, window: Window, *, at_end: bool) -> pl.DataFrame:
-    """Matches as rows of the matches table, ordered by the time they were settled at, then by id.
+def match_answers(
+    matches: Matches, plan: PatternPlan, pool: RowPool, *, at_end: bool, wants_rows: bool
+) -> Answers:
+    """Matches, ordered by the time they were settled at, then by id.
 
     With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON:
     stage name -> message ids of the events it took, in their order.
     """
     count = matches.records.size
-    if count == 0:
-        return MATCHES.empty()
     bases = _match_bases(matches, plan)
     ordinals = _ordinals(bases)
     high, low = fold_words(np.stack([*bases, ordinals.astype(np.uint64)]))
     order = np.lexsort((low, high, matches.records["settled_time"]))
-    records = matches.records[order]
-    message_ids, visitor_ids = window.take(matches.nodes["row"].copy(), "message_id", "visitor_id")
+    records, high, low = matches.records[order], high[order], low[order]
+    released = (records["settled_time"] > records["last_time"]) & at_end
+    times = [records[name].astype(np.uint64) for name in ("first_time", "last_time", "settled_time")]
+    words = [high, low, *times, released.astype(np.uint64)]
+    if not wants_rows:
+        return Answers(words, _NO_MATCHES)
+    message_ids, visitor_ids = pool.take(matches.nodes["row"].copy(), ("message_id", "visitor_id"))
     numbers = records["pattern"].copy()
     columns = {
-        "match_id": hex_names(high[order], low[order]),
-        "pattern": pl.Series([pattern.name for pattern in plan.patterns]).gather(numbers),
-        "pattern_version": pl.Series(plan.versions).gather(numbers),
-        "visitor_id": visitor_ids.gather(records["first_node"].copy()),
+        "match_id": hex_names(high, low),
+        "pattern": pl.Series([pattern.name for pattern in plan.patterns])[numbers],
+        "pattern_version": pl.Series(plan.versions)[numbers],
+        "visitor_id": visitor_ids[records["first_node"].copy()],
         "first_time": _times(records["first_time"]),
         "last_time": _times(records["last_time"]),
         "settled_time": _times(records["settled_time"]),
         "stages": pl.Series(_stages(records, matches.nodes, message_ids.to_list(), plan)),
         "ordinal": pl.Series(ordinals[order]),
-        "at_end": pl.Series((records["settled_time"] > records["last_time"]) & at_end),
+        "at_end": pl.Series(released),
         "status": _constant("fired", count=count),
         "revision": pl.Series(np.zeros(count, np.uint32)),
     }
-    return pl.DataFrame(columns)
+    return Answers(words, pl.DataFrame(columns))
 
 
 def _stages(
@@ -179,3 +189,10 @@ def _stages(
             taken.setdefault(names[stage_of[at]], []).append(message_ids[at])
         stages.append(encode(taken).decode())
     return stages
+
+
+_NO_SESSIONS = SESSIONS.empty()
+_NO_MATCHES = MATCHES.empty()
+NO_SESSIONS = Answers([np.zeros(0, np.uint64)], _NO_SESSIONS)
+NO_MATCHES = Answers([np.zeros(0, np.uint64)], _NO_MATCHES)
+"""No answers; both are given where a round has none."""

@@ -7,7 +7,7 @@ of marks the record `LEFT`, for the generic way to decide. Blank text (ASCII whi
 
 # Compiled code, as in `json_scan`, and the same exceptions.
 # ruff: noqa: C901, FBT001, PLR0911, PLR0912, PLR0913, PLR0915, PLR0917, PLR1714, SIM109
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -155,17 +155,32 @@ def distinct(buffer: Bytes, spans: Spans) -> tuple[npt.NDArray[np.int32], Ints]:
         size *= 8
 
 
+def _arrow_buffer(size: int) -> tuple[Any, Bytes]:
+    """A buffer of Arrow's own memory, and a view to fill it by.
+
+    It mustn't be memory that Python owns: freeing that takes the interpreter's lock, which the thread that waits for
+    the Polars thread that frees it may be holding.
+    """
+    buffer = pa.allocate_buffer(size)
+    return buffer, np.frombuffer(buffer, np.uint8)
+
+
 def text_series(name: str, buffer: Bytes, side: bytes, spans: Spans) -> pl.Series:
     """A String column of its own memory; the texts must be UTF-8 without escapes."""
     rows = spans.starts.size
     total = int(spans.lengths[spans.lengths > 12].sum(dtype=np.int64)) if rows else 0
-    views = np.zeros((rows, 16), np.uint8)
-    data = np.empty(total, np.uint8)
+    views_buffer, views_bytes = _arrow_buffer(rows * 16)
+    data_buffer, data = _arrow_buffer(total)
+    views_bytes[:] = 0
+    views = views_bytes.reshape(rows, 16)
     extra = np.frombuffer(side, np.uint8) if side else np.zeros(1, np.uint8)
     nulls = _views(buffer, extra, spans.starts, spans.lengths, views, views.view(np.int32), data)
-    valid = pa.py_buffer(np.packbits(spans.lengths >= 0, bitorder="little")) if nulls else None
-    parts = [valid, pa.py_buffer(views), pa.py_buffer(data)]
-    series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), rows, parts))
+    valid = None
+    if nulls:
+        bits = np.packbits(spans.lengths >= 0, bitorder="little")
+        valid, valid_bytes = _arrow_buffer(bits.size)
+        valid_bytes[:] = bits
+    series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), rows, [valid, views_buffer, data_buffer]))
     return pl.Series(name, series, dtype=pl.String)
 
 
@@ -175,7 +190,7 @@ def integer_series(name: str, values: Ints, valid: npt.NDArray[np.bool_], dtype:
         return pl.Series(name, [None], dtype=dtype).new_from_index(0, values.size)
     if valid.all():
         return pl.Series(name, values).cast(dtype)
-    return pl.Series(name, pl.from_arrow(pa.array(values, mask=~valid))).cast(dtype)
+    return pl.Series(name, values).set(pl.Series(~valid), None).cast(dtype)
 
 
 @compiled

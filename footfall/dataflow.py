@@ -126,7 +126,7 @@ def flow_parts(
         sessions=SessionSettings(settings.gap, settings.max_session, settings.split_on_campaign),
         plan=plan,
         partitions=len(source.partitions()),
-        wants_events=bool(sinks),
+        wants_rows=bool(sinks),
         event_columns=stored,
     )
     warm_up(input_settings, shard_settings)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall import frame_pickling as frame_pickling  # frames travel between workers as it says
 from footfall.clock import NEVER
 from footfall.compiled import compiled
 from footfall.hashing import hash_texts
@@ -157,7 +158,10 @@ def split_by_shard(
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
-    events, same, frame = events[order], same[order], frame[order]
+    events, same = events[order], same[order]
+    frame = pl.DataFrame(
+        [column if column.null_count() == column.len() else column[order] for column in frame.iter_columns()]
+    )
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])

@@ -95,9 +95,14 @@ def _murmur(data: Any, start: Any, end: Any, seed: Any) -> Any:
 
 
 @compiled
-def _hash_slices(data: Any, offsets: Any, high: Any, low: Any) -> None:
+def _hash_slices(data: Any, offsets: Any, valid: Any, first: Any, null: Any, high: Any, low: Any) -> None:
     for i in range(high.size):
-        high[i], low[i] = _murmur(data, offsets[i], offsets[i + 1], np.uint64(0))
+        bit = first + i
+        if valid.size and not (valid[bit >> 3] >> (bit & 7)) & 1:
+            high[i] = np.uint64(0)
+            low[i] = null
+        else:
+            high[i], low[i] = _murmur(data, offsets[i], offsets[i + 1], np.uint64(0))
 
 
 @compiled
@@ -132,29 +137,23 @@ def _hex(high: Any, low: Any, digits: Any, out: Any) -> None:
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 
-def _text_buffers(texts: pl.Series) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    arrow: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, data = arrow.buffers()
-    bounds = np.frombuffer(offsets, dtype=np.int64)[arrow.offset : arrow.offset + len(arrow) + 1]
-    if data is None or data.size == 0:
-        return np.zeros(1, np.uint8), bounds
-    return np.frombuffer(data, dtype=np.uint8), bounds
+_NO_BYTES = np.zeros(1, np.uint8)
+_ALL_VALID = np.zeros(0, np.uint8)
 
 
-def hash_texts(texts: pl.Series) -> tuple[U64, U64]:
-    """Hash a String or Binary column row by row: the high and the low 64 bits; (0, 0) where it is null."""
+def hash_texts(texts: pl.Series, *, null: int = 0) -> tuple[U64, U64]:
+    """Hash a String or Binary column row by row: the high and the low 64 bits; (0, `null`) where it is null."""
     count = len(texts)
-    high = np.zeros(count, np.uint64)
-    low = np.zeros(count, np.uint64)
     nulls = texts.null_count()
     if nulls == count:
-        return high, low
-    data, offsets = _text_buffers(texts)
-    _hash_slices(data, offsets, high, low)
-    if nulls:
-        missing = texts.is_null().to_numpy()
-        high[missing] = 0
-        low[missing] = 0
+        return np.zeros(count, np.uint64), np.full(count, null, np.uint64)
+    high, low = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    arrow: Any = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    validity, offsets, data = arrow.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[arrow.offset : arrow.offset + count + 1]
+    valid = _ALL_VALID if nulls == 0 else np.frombuffer(validity, dtype=np.uint8)
+    content = np.frombuffer(data, dtype=np.uint8) if data is not None and data.size else _NO_BYTES
+    _hash_slices(content, bounds, valid, arrow.offset, np.uint64(null), high, low)
     return high, low
 
 

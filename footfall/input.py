@@ -17,7 +17,7 @@ import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from footfall.clock import FOREVER, NEVER, ClockSettings, PartitionClock
-from footfall.digest import Digest
+from footfall.digest import Digest, frame_words
 from footfall.envelope import SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
 from footfall.formats import Format
@@ -26,7 +26,8 @@ from footfall.records import RecordReader, RecordSource
 from footfall.run_messages import PartitionDone, Progress, Tell
 
 _WAIT = timedelta(milliseconds=2)
-_BLOCK = 16_384
+_BLOCK = 8_192
+_LATE_CONTENT = ("visitor_id", "message_id", "event", "event_time")
 _FILLED_LATER = frozenset({"source_partition", "late", "clock_capped"})
 
 
@@ -226,7 +227,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if late:
             rows = events.filter("late")
             self._totals.late += late
-            self._totals.digest.add("late", rows.select("visitor_id", "message_id", "event", "event_time"))
+            self._totals.digest.add("late", frame_words(rows.select(_LATE_CONTENT)))
             letters.late = rows
             events = events.filter(~pl.col("late"))
         return events
@@ -236,7 +237,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         totals.dead += dead.height
         for reason, count in dead["reason"].value_counts().iter_rows():
             totals.dead_reasons[reason] = totals.dead_reasons.get(reason, 0) + count
-        totals.digest.add("dead", dead.select("reason", "bytes"))
+        totals.digest.add("dead", frame_words(dead.select("reason", "bytes")))
 
     def _tell_progress(self) -> None:
         if self._reader is None:

@@ -4,6 +4,7 @@ A shard numbers the rows it sees, one after another. A round's window holds its 
 the round ends is kept, in segments that are merged as they grow, and thrown out when more than half is dead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,44 +57,53 @@ class RowStore:
         self.segments = kept
         self.live_after_sweep = self.size
 
-    def take(
-        self, numbers: Rows, window: pl.DataFrame, places_in: Rows, since: int, columns: tuple[str, ...]
-    ) -> list[pl.Series]:
-        """The given columns of the rows with these numbers; null where a number is -1.
+    def pool(self, window: pl.DataFrame, places: Rows, since: int) -> "RowPool":
+        """The kept rows and those of a round's window, to be looked up by number.
 
-        `window` holds the rows numbered from `since` on, number `since + i` at `places_in[i]`.
+        The window's rows are numbered from `since` on, number `since + i` at `places[i]`.
+        """
+        return RowPool(self.segments, window, places, since)
+
+
+class RowPool:
+    """Rows to be looked up by number; whatever is looked up in one round shares it."""
+
+    def __init__(
+        self, segments: list[tuple[Rows, pl.DataFrame]], window: pl.DataFrame, places: Rows, since: int
+    ) -> None:
+        self._numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in segments)])
+        self._frames = [*(rows for _, rows in segments), window]
+        self._places = places
+        self._since = since
+        self._columns: dict[str, pl.Series] = {}
+
+    def take(self, numbers: Rows, columns: Sequence[str]) -> list[pl.Series]:
+        """The given columns of the rows with these numbers; null where a number is -1.
 
         Raises:
             StateError: a row isn't there.
         """
         absent = numbers < 0
         if absent.all():
-            return [window[column].clear().extend_constant(None, numbers.size) for column in columns]
-        recent = numbers >= since
+            kinds = self._frames[-1].schema
+            return [pl.Series([None], dtype=kinds[name]).new_from_index(0, numbers.size) for name in columns]
+        kept = self._numbers.size
+        recent = numbers >= self._since
+        at = np.searchsorted(self._numbers, numbers)
         known = absent | recent
-        places = np.zeros(numbers.size, np.int64)
-        frames = []
-        base = 0
-        for kept, rows in self.segments:
-            at = np.searchsorted(kept, numbers)
-            at[at == kept.size] = 0
-            found = kept[at] == numbers
-            if found.any():
-                known |= found
-                places[found] = at[found] + base
-                frames.append(rows)
-                base += rows.height
+        if kept:
+            known |= self._numbers[np.minimum(at, kept - 1)] == numbers
         if not known.all():
-            raise StateError(
-                f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's"
-            )
-        if recent.any():
-            places[recent] = places_in[numbers[recent] - since] + base
-            frames.append(window)
-        taken = []
-        for column in columns:
-            parts = [frame[column] for frame in frames]
-            pool = pl.concat(parts) if len(parts) > 1 else parts[0]
-            values = pool[places]
-            taken.append(values.set(pl.Series(absent), None) if absent.any() else values)
-        return taken
+            raise StateError(f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's")
+        at[recent] = kept + self._places[numbers[recent] - self._since]
+        at[absent] = kept + self._frames[-1].height
+        return [self._column(name)[at] for name in columns]
+
+    def _column(self, name: str) -> pl.Series:
+        """All rows' values, and a null behind them."""
+        column = self._columns.get(name)
+        if column is None:
+            parts = [frame[name] for frame in self._frames if frame.height]
+            column = pl.concat([*parts, pl.Series(name, [None], dtype=self._frames[-1].schema[name])])
+            self._columns[name] = column
+        return column

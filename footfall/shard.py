@@ -6,7 +6,6 @@ and what they prove comes out, in event-time order. Nothing here reads a clock o
 """
 
 import pickle
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,23 +14,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.answers import Window, match_rows, session_rows
+from footfall.answers import NO_MATCHES, NO_SESSIONS, Answers, match_answers, session_answers
 from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
 from footfall.digest import Digest
 from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
-from footfall.matcher import Matcher
+from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.row_store import RowStore
 from footfall.run_messages import ShardDone
-from footfall.sessions import SessionSettings, SessionTracker, superseded
+from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
 STATE_VERSION = 1
 
 SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
-"""The columns of sessions that a run's report sums up."""
+"""What a run's report sums up over its sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,14 @@ class ShardSettings:
         sessions: the sessions' bounds.
         plan: the patterns' compiled form.
         partitions: how many source partitions feed the shard.
-        wants_events: whether settled events are given out as rows (a sink stores them).
-        event_columns: the envelope columns of those rows.
+        wants_rows: whether events and answers are given out as rows (a sink stores them).
+        event_columns: the envelope columns of the events' rows.
     """
 
     sessions: SessionSettings
     plan: PatternPlan
     partitions: int
-    wants_events: bool
+    wants_rows: bool
     event_columns: tuple[str, ...]
 
 
@@ -194,16 +193,23 @@ class Shard:
         matches = self.matcher.settle(
             self.settings.plan, events, same[taken], places_of, until, self.visitors, at_end=at_end
         )
-        window = Window(self.rows, rows, taken, since)
-        session_frame = session_rows(closed, window, at_end=at_end)
-        match_frame = match_rows(matches, self.settings.plan, window, at_end=at_end)
-        self._keep_quoted(touched, window)
+        wants_rows = self.settings.wants_rows
+        pool = self.rows.pool(rows, taken, since)
+        session_part, match_part = NO_SESSIONS, NO_MATCHES
+        if closed.records.size:
+            session_part = session_answers(closed, pool, at_end=at_end, wants_rows=wants_rows)
+        if matches.records.size:
+            match_part = match_answers(
+                matches, self.settings.plan, pool, at_end=at_end, wants_rows=wants_rows
+            )
+        self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
-        self._count(due, int(dropped.sum()), session_frame, match_frame, at_end=at_end)
-        kept = None
-        if self.settings.wants_events and due:
-            kept = rows[taken[~dropped], self.settings.event_columns]
-        return Settled(kept, session_frame, match_frame, self._last_word() if at_end else None)
+        self.totals.events += due - int(dropped.sum())
+        self.totals.duplicates += int(dropped.sum())
+        self._count_sessions(closed, session_part, at_end=at_end)
+        self._count_matches(matches, match_part, at_end=at_end)
+        kept = rows[taken[~dropped], self.settings.event_columns] if wants_rows and due else None
+        return Settled(kept, session_part.rows, match_part.rows, self._last_word() if at_end else None)
 
     def _last_word(self) -> ShardDone:
         totals = self.totals
@@ -220,38 +226,54 @@ class Shard:
             (totals.digest.high, totals.digest.low),
         )
 
-    def _keep_quoted(self, touched: npt.NDArray[np.int64], window: Window) -> None:
+    def _keep_quoted(
+        self,
+        touched: npt.NDArray[np.int64],
+        rows: pl.DataFrame,
+        places: npt.NDArray[np.int64],
+        since: int,
+    ) -> None:
         """Keep the rows of this round that open sessions and partial matches quote from now on."""
         records = self.visitors.records[touched]
         records = records[records["open"] != 0]
         quoted = [records[name] for name in ROW_FIELDS]
-        quoted.append(self.matcher.fresh_rows(window.since))
+        quoted.append(self.matcher.fresh_rows(since))
         numbers = np.unique(np.concatenate(quoted))
-        numbers = numbers[np.searchsorted(numbers, window.since) :]
+        numbers = numbers[np.searchsorted(numbers, since) :]
         if numbers.size:
-            self.rows.keep(numbers, window.rows[window.places[numbers - window.since], QUOTED])
+            self.rows.keep(numbers, rows[places[numbers - since], QUOTED])
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
             live = live[(live["used"] != 0) & (live["open"] != 0)]
             self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), self.matcher.held_rows()]))
 
-    def _count(
-        self, taken: int, dropped: int, sessions: pl.DataFrame, matches: pl.DataFrame, *, at_end: bool
-    ) -> None:
-        totals = self.totals
-        totals.events += taken - dropped
-        totals.duplicates += dropped
-        totals.pending = self.matcher.pending
-        totals.sessions += sessions.height
-        for name in SUMMED:
-            totals.session_sums[name] += int(sessions[name].sum())
-        for counted, rows in ((totals.matches, matches), (totals.matches_at_end, matches.filter("at_end"))):
-            for name, count in Counter(rows["pattern"].to_list()).items():
-                counted[name] = counted.get(name, 0) + count
+    def _count_sessions(self, closed: ClosedSessions, answers: Answers, *, at_end: bool) -> None:
+        records, totals = closed.records, self.totals
+        if not records.size:
+            return
+        totals.sessions += records.size
         if at_end:
-            totals.sessions_at_end += sessions.height
-        totals.digest.add("session", sessions)
-        totals.digest.add("match", matches)
+            totals.sessions_at_end += records.size
+        sums = totals.session_sums
+        for name in ("events", "page_views", "clicks", "conversions"):
+            sums[name] += int(records[name].sum())
+        sums["duration_ms"] += int((records["last"] - records["start"]).sum())
+        sums["bounce"] += int((records["events"] == 1).sum())
+        sums["value"] += sum(records["value"].tolist())
+        totals.digest.add("session", answers.words)
+
+    def _count_matches(self, matches: Matches, answers: Answers, *, at_end: bool) -> None:
+        records, totals = matches.records, self.totals
+        totals.pending = self.matcher.pending
+        if not records.size:
+            return
+        released = records[(records["settled_time"] > records["last_time"]) & at_end]
+        names = [pattern.name for pattern in self.settings.plan.patterns]
+        for counted, found in ((totals.matches, records), (totals.matches_at_end, released)):
+            for name, count in zip(names, np.bincount(found["pattern"], minlength=len(names)), strict=True):
+                if count:
+                    counted[name] = counted.get(name, 0) + int(count)
+        totals.digest.add("match", answers.words)
 
     def snapshot(self) -> bytes:
         """The state as bytes; later rounds don't touch them."""

@@ -146,7 +146,7 @@ class Engine:
             sessions=sessions or SessionSettings(),
             plan=plan,
             partitions=partitions,
-            wants_events=True,
+            wants_rows=True,
             event_columns=EVENT_COLUMNS,
         )
         self.clocks = [PartitionClock(clock or ClockSettings()) for _ in range(partitions)]

@@ -28,7 +28,7 @@ def rows(*values: int) -> pl.DataFrame:
 
 def take(store: RowStore, *wanted: int) -> list[str | None]:
     """Texts of kept rows; the window is empty."""
-    (texts,) = store.take(numbers(*wanted), NOTHING, numbers(), 1_000_000, ("text",))
+    (texts,) = store.pool(NOTHING, numbers(), 1_000_000).take(numbers(*wanted), ("text",))
     return texts.to_list()
 
 
@@ -36,7 +36,7 @@ def test_rows_come_from_the_store_and_from_the_window() -> None:
     store = RowStore()
     store.keep(numbers(3, 7), rows(3, 7))
     # Row 10 of the shard is row 1 of the window, row 11 its row 0.
-    texts, more = store.take(numbers(11, 3, -1, 10, 7), rows(11, 10), numbers(1, 0), 10, ("text", "more"))
+    texts, more = store.pool(rows(11, 10), numbers(1, 0), 10).take(numbers(11, 3, -1, 10, 7), ("text", "more"))
     assert texts.to_list() == ["t11", "t3", None, "t10", "t7"]
     assert more.to_list() == [None, "x", None, None, None]
 
@@ -103,7 +103,7 @@ def test_what_is_alive_is_found(plan: list[Round]) -> None:
         wanted = sorted(alive) + fresh + [-1]
         window = rows(*reversed(fresh))
         places = np.arange(step.new)[::-1].copy()
-        (texts,) = store.take(numbers(*wanted), window, places, since, ("text",))
+        (texts,) = store.pool(window, places, since).take(numbers(*wanted), ("text",))
         assert texts.to_list() == [f"t{number}" for number in wanted[:-1]] + [None]
         kept = [number for number in fresh if number - since in step.kept]
         store.keep(numbers(*kept), rows(*kept))

@@ -93,7 +93,7 @@ def test_duplicates_are_not_given_out() -> None:
 
 def test_events_are_not_given_out_if_nobody_stores_them() -> None:
     plan = PatternPlan.compile((), reserved_conditions())
-    settings = ShardSettings(SessionSettings(), plan, 1, wants_events=False, event_columns=())
+    settings = ShardSettings(SessionSettings(), plan, 1, wants_rows=False, event_columns=())
     shard = Shard("s", settings)
     batches = split_by_shard(frame_of([at(0)]), plan, list(QUOTED), 0, 1, watermark=START, ended=True)
     settled = shard.take(batches)
