@@ -51,8 +51,11 @@ class Record(msgspec.Struct, gc=False):
     properties: msgspec.Raw
 
 
-def decode_rate(path: Path) -> float:
-    """Records per second of typed decoding alone, one thread; blocks are freed before the next is read."""
+def decode_rate(path: Path) -> tuple[float, int]:
+    """Records per second of typed decoding alone, and how many there are.
+
+    One thread; blocks are freed before the next is read.
+    """
     decoder = msgspec.json.Decoder(Record)
     count, seconds = 0, 0.0
     with path.open("rb") as file:
@@ -65,7 +68,7 @@ def decode_rate(path: Path) -> float:
             seconds += time.perf_counter() - began
             count += len(records)
             del records
-    return count / seconds
+    return count / seconds, count
 
 
 def deal_out(path: Path, folder: Path, partitions: int) -> list[str]:
@@ -129,18 +132,20 @@ def main() -> int:
     kinds = sorted({1, arguments.workers})
     runs: dict[int, list[dict[str, Any]]] = {workers: [] for workers in kinds}
     decode: list[float] = []
+    count = 0
     with tempfile.TemporaryDirectory() as folder:
         inputs = [str(arguments.file)]
         if arguments.workers > 1:
             inputs = deal_out(arguments.file, Path(folder), arguments.workers)
         for _ in range(arguments.runs):
-            decode.append(decode_rate(arguments.file))
+            rate, count = decode_rate(arguments.file)
+            decode.append(rate)
             for workers in kinds:
                 runs[workers].append(run_once(inputs, workers, arguments.batch_size))
     decode_only = statistics.median(decode)
     rates = {kind: statistics.median(run["events_per_second"] for run in of) for kind, of in runs.items()}
     whole = [run for of in runs.values() for run in of]
-    known = whole[0]["records"] == EVENTS
+    known = count == EVENTS
     wrong = sorted(
         {
             f"{name}: {run['answers'].get(name)} instead of {right}"
@@ -149,6 +154,7 @@ def main() -> int:
             if known and run["answers"].get(name) != right
         }
     )
+    wrong += sorted({f"{run['records']} records of {count}" for run in whole if run["records"] != count})
     if len({run["answer"] for run in whole}) != 1:
         wrong.append("the runs gave different answers")
     result = {

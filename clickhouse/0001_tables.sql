@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS late_events
     bot Bool
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (source_partition, source_offset);
+ORDER BY (source_partition, source_offset, visitor_id, event_time, message_id);
 
 -- One row to a session; the highest revision stands.
 CREATE TABLE IF NOT EXISTS sessions
@@ -135,7 +135,8 @@ CREATE TABLE IF NOT EXISTS dead_letters
     reason LowCardinality(String),
     detail String CODEC(ZSTD(1)),
     bytes String CODEC(ZSTD(1)),
-    bytes_total Int64
+    bytes_total Int64,
+    digest String CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (source_partition, source_offset);
+ORDER BY (source_partition, source_offset, digest);

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall import frame_pickling as frame_pickling  # a held record is part of a snapshot
 from footfall.compiled import compiled
 from footfall.envelope import TIME
 

@@ -17,6 +17,7 @@ from footfall.run import Run, RunRequest
 from footfall.settings import Settings
 from footfall.simulate_command import write_traffic
 from footfall.store import open_store, parse_dsn
+from footfall.tables import TABLES
 
 _FUNNEL = (
     ("came to the site", None),
@@ -90,6 +91,7 @@ def demo(folder: Path, *, visitors: int | None, seed: int) -> int:
     chosen = {"seed": seed} if visitors is None else {"seed": seed, "visitors": visitors}
     traffic = write_traffic(chosen, folder / "traffic.ndjson", as_json=False)
     settings = Settings(store=f"chdb://{folder / 'store'}")
+    _empty_store(settings)
     progress = ProgressLine()
     try:
         outcome = Run(RunRequest(settings, (str(folder / "traffic.ndjson"),)), watch=progress).execute()
@@ -100,6 +102,17 @@ def demo(folder: Path, *, visitors: int | None, seed: int) -> int:
         return 130
     console.print()
     return _show(console, folder, settings, outcome.report, traffic.plants_file, began)
+
+
+def _empty_store(settings: Settings) -> None:
+    """Take out what an earlier demonstration left, so that the plants are all there is to find."""
+    store = open_store(parse_dsn(settings.store, database=settings.database))
+    try:
+        store.migrate()
+        for table in TABLES:
+            store.command(f"TRUNCATE TABLE {table.name}")
+    finally:
+        store.close()
 
 
 def _program() -> str:

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall import frame_pickling as frame_pickling  # frames travel between workers as it says
 from footfall.clock import NEVER
 from footfall.compiled import compiled
+from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
+
+pickle_frames_by_arrow()
 
 HAS_PATH, HAS_REFERRER, HAS_UTM, HAS_USER, HAS_VALUE, HAS_CURRENCY = (1 << bit for bit in range(6))
 

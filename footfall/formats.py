@@ -371,7 +371,8 @@ class Format(ABC):
                 plain, own = self._plain(line)
             except UnfitError as error:
                 place = (block.partition, block.first_offset + row, block.source, block.first_line + row)
-                dead.append((*place, error.reason, error.detail, line, len(line) if size is None else size))
+                total = len(line) if size is None else size
+                dead.append((*place, error.reason, error.detail, line, total, _digest(line)))
             else:
                 rows.append(row)
                 lines.append(plain)

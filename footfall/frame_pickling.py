@@ -1,4 +1,4 @@
-"""How frames are pickled: as Arrow's IPC stream, between processes and in snapshots. Importing it is enough.
+"""How frames are pickled: as Arrow's IPC stream, between processes and in snapshots.
 
 Polars' own way waits for its thread pool while it holds the interpreter's lock; a pool thread that frees a column
 which Python owns waits for that lock: with one Polars thread a process then stands still for ever (seen with Polars
@@ -16,7 +16,9 @@ import pyarrow as pa
 
 def pack_frame(frame: pl.DataFrame) -> bytes:
     """The frame as an IPC stream; types and nulls are kept."""
-    arrays = [column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest()) for column in frame.iter_columns()]
+    arrays = [
+        column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest()) for column in frame.iter_columns()
+    ]
     batch = pa.RecordBatch.from_arrays(arrays, names=frame.columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -40,4 +42,6 @@ def _reduce(frame: pl.DataFrame) -> tuple[Callable[[bytes], pl.DataFrame], tuple
     return unpack_frame, (pack_frame(frame),)
 
 
-copyreg.pickle(pl.DataFrame, _reduce)
+def pickle_frames_by_arrow() -> None:
+    """From now on this process pickles frames so; whoever reads them needs nothing but this module."""
+    copyreg.pickle(pl.DataFrame, _reduce)

@@ -94,7 +94,9 @@ class RowPool:
         if kept:
             known |= self._numbers[np.minimum(at, kept - 1)] == numbers
         if not known.all():
-            raise StateError(f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's")
+            raise StateError(
+                f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's"
+            )
         at[recent] = kept + self._places[numbers[recent] - self._since]
         at[absent] = kept + self._frames[-1].height
         return [self._column(name)[at] for name in columns]

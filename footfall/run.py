@@ -105,9 +105,11 @@ class Run:
         self._settings = request.settings
         self._watch = watch
         self._source = FileSource(request.inputs, partitioned=self._settings.partitioned)
+        _check_places(request.inputs, self._settings)
         self._patterns = load_patterns(self._settings.patterns)
         self._tally = Tally()
         self._stop = threading.Event()
+        self._noting = threading.Lock()
         self._preparing = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lifelines: list[int] = []
@@ -124,14 +126,10 @@ class Run:
             if self._settings.state is not None:
                 state = StateFolder(self._settings.state)
                 stack.callback(state.close)
-                resumed = state.begin(self._identity())
+                resumed = state.resumes(self._identity())
                 finished = state.report()
                 if finished is not None:
                     return Outcome(Report(**finished), 0, resumable=False)
-            if not resumed and self._settings.out is not None:
-                from footfall.file_sink import clear_files  # noqa: PLC0415 - half a second that others needn't wait
-
-                clear_files(self._settings.out)
             self._take_signals(stack)
             try:
                 self._preparing = True
@@ -140,6 +138,12 @@ class Run:
                 return Outcome(None, 0, resumable=state is not None)
             finally:
                 self._preparing = False
+            if not resumed and self._settings.out is not None:
+                from footfall.file_sink import clear_files  # noqa: PLC0415 - half a second that others needn't wait
+
+                clear_files(self._settings.out)
+            if state is not None and not resumed:
+                state.begin(self._identity())
             outcome = self._legs(state)
             if state is not None and outcome.report is not None:
                 state.finish(outcome.report.to_json())
@@ -161,6 +165,9 @@ class Run:
     def _take_signals(self, stack: ExitStack) -> None:
         def on_signal(_number: int, _frame: FrameType | None) -> None:
             again = self._stop.is_set()
+            if not again:
+                with suppress(OSError):
+                    os.write(2, b"\nstopping; once more stops at once\n")
             self._stop.set()
             if self._preparing:
                 raise KeyboardInterrupt
@@ -247,17 +254,19 @@ class Run:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
             ahead = folder / "ahead"
             ahead.write_bytes(_NEVER_READ * len(self._source.partitions()))
-            read_fd, write_fd = os.pipe()
             workers = self._settings.workers
             addresses = _free_addresses(workers) if workers > 1 else ()
             logs = []
+            listeners = []
             self._processes = []
             self._lifelines = []
             try:
                 for number in range(workers):
+                    read_fd, write_fd = os.pipe()
                     order = WorkerOrder(
                         settings=self._settings,
-                        inputs=self._request.inputs,
+                        source=self._source,
+                        patterns=self._patterns,
                         flow=self._request.flow,
                         worker=number,
                         addresses=tuple(addresses),
@@ -266,18 +275,21 @@ class Run:
                         message_fd=write_fd,
                     )
                     log = stack.enter_context((folder / f"worker-{number}.log").open("w+b"))
-                    process, lifeline = _start_worker(order, log)
+                    try:
+                        process, lifeline = _start_worker(order, log)
+                    finally:
+                        os.close(write_fd)
                     self._processes.append(process)
                     logs.append(log)
                     self._lifelines.append(lifeline)
+                    listeners.append(threading.Thread(target=self._listen, args=(read_fd, leg), daemon=True))
             finally:
-                os.close(write_fd)
                 if len(self._processes) < workers:
                     self._end_processes()
             if self._stop.is_set():
                 self._ask_to_stop()
-            listener = threading.Thread(target=self._listen, args=(read_fd, leg), daemon=True)
-            listener.start()
+            for listener in listeners:
+                listener.start()
             try:
                 self._wait_for_workers()
             finally:
@@ -285,7 +297,8 @@ class Run:
                 lifelines, self._lifelines = self._lifelines, []
                 for lifeline in lifelines:
                     os.close(lifeline)
-                listener.join()
+                for listener in listeners:
+                    listener.join()
             self._raise_failures(leg, logs)
 
     def _wait_for_workers(self) -> None:
@@ -311,9 +324,12 @@ class Run:
                 if not line.endswith(b"\n"):
                     break  # a worker was killed in the middle of a word
                 message = decode_message(line)
-                self._note(message, leg)
-                if self._watch is not None:
-                    self._watch(message)
+                with self._noting:
+                    self._note(message, leg)
+                    if self._watch is not None:
+                        # Who watches may have gone (a terminal that was closed); the run goes on.
+                        with suppress(OSError):
+                            self._watch(message)
 
     def _note(self, message: Message, leg: _Leg) -> None:
         match message:
@@ -350,6 +366,30 @@ class Run:
         tails = "\n".join(_tail(log) for log in logs)
         words = "\n".join(failure.message for failure in leg.failures)
         raise WorkerDiedError(f"the workers ended with exit codes {codes}\n{words}\n{tails}".rstrip())
+
+
+def _check_places(inputs: Sequence[str], settings: Settings) -> None:
+    """Refuse to read what the run itself writes, and to write over what it reads.
+
+    Raises:
+        UsageError: an input holds one of the run's folders, or lies in one.
+    """
+    places = {"--out": settings.out, "--state": settings.state}
+    scheme, _, folder = settings.store.partition("://")
+    if scheme == "chdb":
+        places["--store"] = Path(folder.partition("?")[0])
+    for name, place in places.items():
+        if place is None:
+            continue
+        whole = place.resolve()
+        for given in inputs:
+            path = Path(given).resolve()
+            if given != "-" and (
+                path.is_relative_to(whole) or (path.is_dir() and whole.is_relative_to(path))
+            ):
+                raise UsageError(
+                    f"the input {given} and {name} {place} lie in each other: name another folder"
+                )
 
 
 def _is_echo(failure: WorkerFailed) -> bool:
@@ -412,7 +452,9 @@ def _start_worker(order: WorkerOrder, log: IO[bytes]) -> tuple[subprocess.Popen[
         )
     finally:
         os.close(order_read)
-    data = pickle.dumps(order)
+    order_bytes = pickle.dumps(order)
+    data = len(order_bytes).to_bytes(8, "little") + order_bytes
     with suppress(BrokenPipeError):
-        os.write(order_write, len(data).to_bytes(8, "little") + data)
+        while data:
+            data = data[os.write(order_write, data) :]
     return process, order_write

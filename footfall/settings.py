@@ -22,7 +22,7 @@ FILE = "footfall.toml"
 PREFIX = "FOOTFALL_"
 CONFIG_VARIABLE = "FOOTFALL_CONFIG"
 
-_STORE_SCHEMES = ("chdb", "clickhouse", "clickhouses", "http", "https")
+_STORE_SCHEMES = ("chdb", "clickhouse", "clickhouses")
 _SECRET_PARAMETER = re.compile(r"((?:password|passwd|pwd|secret|token|key)=)[^&#\s]*", re.IGNORECASE)
 
 

@@ -37,7 +37,7 @@ class StateFolder:
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(self._lock or 0, 64).decode(errors="replace").strip() or "another process"
+            holder = (folder / "lock").read_text(errors="replace").strip() or "another process"
             self.close()
             raise StateError(
                 f"the state folder {folder} is in use by {holder}: wait for that run, or name another folder"
@@ -52,17 +52,15 @@ class StateFolder:
         """Bytewax's part of the folder."""
         return self.folder / "recovery"
 
-    def begin(self, identity: dict[str, Any]) -> bool:
-        """Make the folder this run's; True if the run was begun before, and goes on.
+    def resumes(self, identity: dict[str, Any]) -> bool:
+        """Whether this run was begun before, and goes on; if not, the folder is free for it.
 
         Raises:
             StateError: it belongs to another run; the message says what differs.
         """
-        identity = {"format": FORMAT_VERSION, **json.loads(json.dumps(identity))}
         path = self.folder / "run.json"
         if path.exists():
-            kept = _read_whole(path)
-            differences = _differences(kept, identity)
+            differences = _differences(_read_whole(path), _whole(identity))
             if differences:
                 lines = "\n".join(f"  - {line}" for line in differences)
                 raise StateError(
@@ -76,11 +74,21 @@ class StateFolder:
             raise StateError(
                 f"{self.folder} holds other files ({', '.join(sorted(others)[:3])} …): name an empty folder"
             )
+        return False
+
+    def begin(self, identity: dict[str, Any]) -> bool:
+        """Make the folder this run's, if it isn't yet; True if the run was begun before, and goes on.
+
+        Raises:
+            StateError: it belongs to another run.
+        """
+        if self.resumes(identity):
+            return True
         self.recovery.mkdir(exist_ok=True)
         for leftover in self.recovery.iterdir():
             leftover.unlink()
         init_db_dir(self.recovery, _RECOVERY_PARTS)
-        _write_whole(path, json.dumps(identity, indent=1))
+        _write_whole(self.folder / "run.json", json.dumps(_whole(identity), indent=1))
         return False
 
     def report(self) -> dict[str, Any] | None:
@@ -122,6 +130,10 @@ def _read_whole(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise StateError(f"{path} is damaged (it holds no object): begin anew with an empty --state folder")
     return read
+
+
+def _whole(identity: dict[str, Any]) -> dict[str, Any]:
+    return {"format": FORMAT_VERSION, **json.loads(json.dumps(identity))}
 
 
 def _differences(kept: Any, given: Any, where: str = "") -> list[str]:

@@ -42,7 +42,12 @@ _EVENT_COLUMNS: tuple[Column, ...] = tuple((field.name, field.dtype, field.click
 
 EVENTS = Table("events", _EVENT_COLUMNS, key=("visitor_id", "event_time", "message_id"))
 
-LATE_EVENTS = Table("late_events", _EVENT_COLUMNS, key=("source_partition", "source_offset"))
+# A partition's name may come again with other records (yesterday's file and today's), so a position isn't enough.
+LATE_EVENTS = Table(
+    "late_events",
+    _EVENT_COLUMNS,
+    key=("source_partition", "source_offset", "visitor_id", "event_time", "message_id"),
+)
 
 SESSIONS = Table(
     "sessions",
@@ -110,8 +115,9 @@ DEAD_LETTERS = Table(
         ("detail", pl.String(), "String"),
         ("bytes", pl.Binary(), "String"),
         ("bytes_total", pl.Int64(), "Int64"),
+        ("digest", pl.String(), "String"),
     ),
-    key=("source_partition", "source_offset"),
+    key=("source_partition", "source_offset", "digest"),
 )
 
 TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, DEAD_LETTERS)

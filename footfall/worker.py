@@ -25,9 +25,7 @@ from footfall.content import load_flow
 from footfall.dataflow import flow_parts, pattern_plan
 from footfall.errors import FootfallError
 from footfall.file_sink import FileSink
-from footfall.file_source import FileSource
 from footfall.input import ReadAhead
-from footfall.pattern_files import load_patterns
 from footfall.run_messages import (
     Message,
     NoticeHandler,
@@ -68,15 +66,13 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
     from bytewax.testing import cluster_main, run_main  # noqa: PLC0415
 
     settings = order.settings
-    source = FileSource(order.inputs, partitioned=settings.partitioned)
-    patterns = load_patterns(settings.patterns)
     cells = np.memmap(order.ahead, dtype=np.int64, mode="r+")
     sinks = new_sinks(settings)
     try:
         parts = flow_parts(
             settings,
-            source,
-            pattern_plan(settings, patterns),
+            order.source,
+            pattern_plan(settings, order.patterns),
             sinks,
             tell=tell,
             stop=stop,
@@ -125,7 +121,10 @@ def main(arguments: Sequence[str]) -> int:
         size = int.from_bytes(pipe.read(8), "little")
         data = b""
         while len(data) < size:
-            data += pipe.read(size - len(data))
+            part = pipe.read(size - len(data))
+            if not part:
+                return ORPHANED
+            data += part
     order: WorkerOrder = pickle.loads(data)  # noqa: S301 - from the parent process
     stop = threading.Event()
     threading.Thread(target=_watch_lifeline, args=(order_fd, stop), daemon=True).start()

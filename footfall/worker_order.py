@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from footfall.pattern import Pattern
+from footfall.records import RecordSource
 from footfall.settings import Settings
 
 
@@ -12,7 +14,8 @@ class WorkerOrder:
 
     Attributes:
         settings: the run's settings.
-        inputs: the inputs, as on the command line.
+        source: the records; listed once, by the parent.
+        patterns: the patterns; loaded once, by the parent.
         flow: the name of the flow in `flows/`.
         worker: this worker's number.
         addresses: host:port of every worker; empty where there is only one.
@@ -22,7 +25,8 @@ class WorkerOrder:
     """
 
     settings: Settings
-    inputs: tuple[str, ...]
+    source: RecordSource
+    patterns: tuple[Pattern, ...]
     flow: str
     worker: int
     addresses: tuple[str, ...]

@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from footfall.frame_pickling import pack_frame, unpack_frame
+from footfall.frame_pickling import pack_frame, pickle_frames_by_arrow, unpack_frame
 from footfall.tables import DEAD_LETTERS, EVENTS, TABLES, Table
+
+pickle_frames_by_arrow()
 
 
 def example() -> pl.DataFrame:
@@ -27,7 +29,9 @@ def example() -> pl.DataFrame:
 def test_types_and_nulls_are_kept() -> None:
     frame = example()
     assert_frame_equal(pickle.loads(pickle.dumps(frame)), frame)
-    assert_frame_equal(pickle.loads(pickle.dumps(pl.concat([frame, frame[1:3]]))), pl.concat([frame, frame[1:3]]))
+    assert_frame_equal(
+        pickle.loads(pickle.dumps(pl.concat([frame, frame[1:3]]))), pl.concat([frame, frame[1:3]])
+    )
     assert_frame_equal(unpack_frame(pack_frame(frame[2:])), frame[2:])
 
 
@@ -44,10 +48,12 @@ def test_pickling_goes_by_arrow_not_by_polars() -> None:
 STRESS = """
 import pickle
 import numpy as np, polars as pl
-import footfall.frame_pickling
+from footfall.frame_pickling import pickle_frames_by_arrow
+pickle_frames_by_arrow()
+nothing = pl.Series([None] * 2000, dtype=pl.String)
 for turn in range(1500):
     numbers = np.arange(2000) + turn
-    frame = pl.DataFrame({"n": numbers, "t": pl.Series(numbers).cast(pl.String), "z": pl.Series([None] * 2000, dtype=pl.String)})
+    frame = pl.DataFrame({"n": numbers, "t": pl.Series(numbers).cast(pl.String), "z": nothing})
     part = frame.with_columns(pl.col("n") + 1).filter(pl.col("n") % 3 != 0)
     assert pickle.loads(pickle.dumps(part)).height == part.height
 """

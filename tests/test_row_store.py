@@ -36,7 +36,9 @@ def test_rows_come_from_the_store_and_from_the_window() -> None:
     store = RowStore()
     store.keep(numbers(3, 7), rows(3, 7))
     # Row 10 of the shard is row 1 of the window, row 11 its row 0.
-    texts, more = store.pool(rows(11, 10), numbers(1, 0), 10).take(numbers(11, 3, -1, 10, 7), ("text", "more"))
+    texts, more = store.pool(rows(11, 10), numbers(1, 0), 10).take(
+        numbers(11, 3, -1, 10, 7), ("text", "more")
+    )
     assert texts.to_list() == ["t11", "t3", None, "t10", "t7"]
     assert more.to_list() == [None, "x", None, None, None]
 

@@ -91,14 +91,15 @@ def test_duplicates_are_not_given_out() -> None:
     assert run.outcome().total("duplicates") == 1
 
 
-def test_events_are_not_given_out_if_nobody_stores_them() -> None:
+def test_rows_are_not_given_out_if_nobody_stores_them() -> None:
     plan = PatternPlan.compile((), reserved_conditions())
     settings = ShardSettings(SessionSettings(), plan, 1, wants_rows=False, event_columns=())
     shard = Shard("s", settings)
     batches = split_by_shard(frame_of([at(0)]), plan, list(QUOTED), 0, 1, watermark=START, ended=True)
     settled = shard.take(batches)
     assert [each.events for each in settled] == [None, None]
-    assert sum(each.sessions.height for each in settled) == 1
+    assert [each.sessions.height for each in settled] == [0, 0]
+    assert shard.totals.sessions == 1
 
 
 def test_a_state_of_another_version_is_refused() -> None:
