@@ -46,7 +46,7 @@ unit: setup ## The tests of the library and its contracts, in parallel
 	$(PYTEST) -n auto --dist loadfile --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
-	$(PYTEST) tests/e2e tests/recovery
+	$(PYTEST) -n 2 --dist loadfile tests/e2e tests/recovery
 
 wheel: setup ## Build the wheel into dist/ and test it without the source
 	rm -rf dist
