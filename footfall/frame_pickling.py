@@ -15,9 +15,10 @@ import pyarrow as pa
 
 
 def pack_frame(frame: pl.DataFrame) -> bytes:
-    """The frame as an IPC stream; types and nulls are kept."""
+    """The frame as an IPC stream; types and nulls are kept. Columns of nulls alone are left to `_reduce`."""
+    # The oldest level writes a text column's own bytes; the newest one all those that its buffers share with others.
     arrays = [
-        column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest()) for column in frame.iter_columns()
+        column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()) for column in frame.iter_columns()
     ]
     batch = pa.RecordBatch.from_arrays(arrays, names=frame.columns)
     sink = pa.BufferOutputStream()
@@ -38,8 +39,24 @@ def unpack_frame(packed: bytes) -> pl.DataFrame:
     return frame
 
 
-def _reduce(frame: pl.DataFrame) -> tuple[Callable[[bytes], pl.DataFrame], tuple[Any, ...]]:
-    return unpack_frame, (pack_frame(frame),)
+def _rebuild(schema: dict[str, Any], height: int, packed: bytes | None) -> pl.DataFrame:
+    """A frame of the packed columns, and of nulls in the others."""
+    filled = {} if packed is None else unpack_frame(packed).to_dict()
+    return pl.DataFrame(
+        {
+            name: filled[name] if name in filled else pl.Series([None], dtype=dtype).new_from_index(0, height)
+            for name, dtype in schema.items()
+        }
+    )
+
+
+def _reduce(frame: pl.DataFrame) -> tuple[Callable[..., pl.DataFrame], tuple[Any, ...]]:
+    height = frame.height
+    if height == 0:
+        return pl.DataFrame, ([], dict(frame.schema))
+    filled = [column for column in frame.iter_columns() if column.null_count() < height]
+    packed = pack_frame(pl.DataFrame(filled)) if filled else None
+    return _rebuild, (dict(frame.schema), height, packed)
 
 
 def pickle_frames_by_arrow() -> None:

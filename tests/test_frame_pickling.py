@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from footfall.frame_pickling import pack_frame, pickle_frames_by_arrow, unpack_frame
-from footfall.tables import DEAD_LETTERS, EVENTS, TABLES, Table
+from footfall.tables import TABLES, Table
 
 pickle_frames_by_arrow()
 
@@ -41,8 +41,15 @@ def test_every_tables_schema_is_kept_without_rows(table: Table) -> None:
 
 
 def test_pickling_goes_by_arrow_not_by_polars() -> None:
-    assert b"unpack_frame" in pickle.dumps(EVENTS.empty())
-    assert b"unpack_frame" in pickle.dumps({"frame": [DEAD_LETTERS.empty()]})
+    assert b"_rebuild" in pickle.dumps(example())
+    assert b"_rebuild" in pickle.dumps({"frame": [example()]})
+
+
+def test_columns_of_nulls_alone_take_no_room() -> None:
+    nothing = pl.DataFrame({"a": pl.Series([None] * 10_000, dtype=pl.String), "b": [None] * 10_000})
+    packed = pickle.dumps(nothing)
+    assert len(packed) < 2_000
+    assert_frame_equal(pickle.loads(packed), nothing)
 
 
 STRESS = """
