@@ -343,7 +343,8 @@ class Run:
             case ShardDone():
                 self._tally.shards[message.shard] = message
             case WorkerStarted():
-                leg.started = min(leg.started or message.monotonic, message.monotonic)
+                # No worker reads before all have joined.
+                leg.started = max(leg.started or message.monotonic, message.monotonic)
             case WorkerEnded():
                 leg.ended = max(leg.ended or message.monotonic, message.monotonic)
                 leg.stopped |= message.stopped
