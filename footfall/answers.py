@@ -19,6 +19,7 @@ from footfall.event_batch import UTM_COLUMNS
 from footfall.hashing import U64, fold_words, hex_names, text_seed
 from footfall.matcher import Matches
 from footfall.pattern_plan import PatternPlan
+from footfall.record_arrays import take_records
 from footfall.row_store import RowPool
 from footfall.sessions import ClosedSessions
 from footfall.tables import MATCHES, SESSIONS
@@ -60,7 +61,7 @@ def session_answers(closed: ClosedSessions, pool: RowPool, *, at_end: bool, want
     parts = ("high", "low", "first_high", "first_low", "start")
     high, low = fold_words(np.stack([records[name].astype(np.uint64) for name in parts]))
     order = np.lexsort((low, high, closed.times))
-    visitors, high, low = records[order], high[order], low[order]
+    visitors, high, low = take_records(records, order), high[order], low[order]
     texts = {name: pool.take(visitors[row].copy(), (column,))[0] for name, row, column in _SESSION_TEXTS}
     words = [high, low, np.full(count, at_end, np.uint64)]
     words += [visitors[name].astype(np.uint64) for name in _SESSION_NUMBERS]
@@ -149,7 +150,7 @@ def match_answers(
     ordinals = _ordinals(bases)
     high, low = fold_words(np.stack([*bases, ordinals.astype(np.uint64)]))
     order = np.lexsort((low, high, matches.records["settled_time"]))
-    records, high, low = matches.records[order], high[order], low[order]
+    records, high, low = take_records(matches.records, order), high[order], low[order]
     released = (records["settled_time"] > records["last_time"]) & at_end
     times = [records[name].astype(np.uint64) for name in ("first_time", "last_time", "settled_time")]
     words = [high, low, *times, released.astype(np.uint64)]

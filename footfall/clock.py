@@ -116,7 +116,7 @@ class PartitionClock:
         count = events.height
         if count == 0:
             return events
-        sent = events["event_time"].to_physical().to_numpy()
+        sent = events["event_time"].to_physical().to_numpy(writable=True)  # always, for one compiled form
         arrivals = events["arrival_time"].to_physical()
         arrival = np.array(arrivals.fill_null(NEVER).to_numpy())
         used = np.empty(count, np.int64)

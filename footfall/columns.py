@@ -22,6 +22,7 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 _MONEY_DIGITS = 6
+_NO_TEXT = pl.Series([None], dtype=pl.String)
 
 
 class Spans(NamedTuple):
@@ -168,7 +169,9 @@ def _arrow_buffer(size: int) -> tuple[Any, Bytes]:
 def text_series(name: str, buffer: Bytes, side: bytes, spans: Spans) -> pl.Series:
     """A String column of its own memory; the texts must be UTF-8 without escapes."""
     rows = spans.starts.size
-    total = int(spans.lengths[spans.lengths > 12].sum(dtype=np.int64)) if rows else 0
+    if not (spans.lengths >= 0).any():
+        return _NO_TEXT.new_from_index(0, rows).alias(name)
+    total = int(spans.lengths[spans.lengths > 12].sum(dtype=np.int64))
     views_buffer, views_bytes = _arrow_buffer(rows * 16)
     data_buffer, data = _arrow_buffer(total)
     views_bytes[:] = 0

@@ -16,6 +16,7 @@ from footfall.compiled import compiled
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
+from footfall.record_arrays import take_records
 
 pickle_frames_by_arrow()
 
@@ -160,7 +161,7 @@ def split_by_shard(
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
-    events, same = events[order], same[order]
+    events, same = take_records(events, order), same[order]
     frame = pl.DataFrame(
         [column if column.null_count() == column.len() else column[order] for column in frame.iter_columns()]
     )

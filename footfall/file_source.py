@@ -17,7 +17,7 @@ from footfall.records import KEPT_BYTES, MAX_RECORD_BYTES, RecordBlock, RecordRe
 SUFFIXES = (".ndjson", ".jsonl", ".json", ".gz", ".zst", ".parquet")
 
 # What is read at once, and so the largest block; memory for a few of them is all that reading takes.
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20
 _IDENTITY_BYTES = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = 10

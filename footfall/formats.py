@@ -54,6 +54,7 @@ ALWAYS = frozenset({"message_id", "visitor_id", "event_time", "arrival_time", "s
 
 _DECODED = tuple(f.name for f in FIELDS if f.name != "source_partition")
 _CACHED_NAMES = 65_536
+_NO_LETTERS = DEAD_LETTERS.empty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class Format(ABC):
         """
         scan = self._layout.scan(block.data, block.count)
         if block.count == 0:
-            return Decoded(pl.DataFrame(schema=self._schema()), DEAD_LETTERS.empty(), 0)
+            return Decoded(pl.DataFrame(schema=self._schema()), _NO_LETTERS, 0)
         _leave_broken_text(block.data, scan)
         for row in block.oversized:
             scan.states[row] = LEFT
@@ -181,7 +182,7 @@ class Format(ABC):
         events = self._frame(part)
         left = np.flatnonzero(scan.states != TAKEN)
         if not left.size:
-            return Decoded(events, DEAD_LETTERS.empty(), block.count)
+            return Decoded(events, _NO_LETTERS, block.count)
         again, dead = self._decode_left(block, part, left)
         if again is not None:
             events = pl.concat([events, again]).sort("source_offset")
@@ -249,9 +250,9 @@ class Format(ABC):
         side = bytes(part.side)
         for name, found in spans.items():
             series[name] = col.text_series(name, part.buffer, side, found)
-        indices = pl.Series(codes[taken])
+        indices = codes[taken]
         for name, words in zip(("event_original", "event"), names, strict=True):
-            series[name] = pl.Series(name, words, dtype=pl.String).gather(indices)
+            series[name] = pl.Series(name, words, dtype=pl.String)[indices]
         for name in numbers.keys() & self._wanted:
             values, valid = numbers[name]
             series[name] = col.integer_series(name, values[taken], valid[taken], SCHEMA[name])

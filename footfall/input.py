@@ -105,13 +105,17 @@ class ReadAhead:
         """This partition has been read up to that event time."""
         self._cells[partition] = time
 
-    def must_wait(self, partition: int) -> bool:
-        """Whether the partition is further ahead of the slowest than the bound allows."""
-        mine = int(self._cells[partition])
-        if mine == NEVER:
+    def must_wait(self, before: int) -> bool:
+        """Whether a partition must let the others catch up.
+
+        `before` is the event time that it had been read up to before its last batch (`NEVER`: it has read one at
+        most). So it may be one batch further ahead of the slowest than the bound says: a batch often spans more
+        event time than the bound, and partitions that are read in turns would wait for each other at every one.
+        """
+        if before == NEVER:
             return False
         slowest = int(self._cells.min())
-        return slowest != FOREVER and (slowest == NEVER or mine > slowest + self._bound)
+        return slowest != FOREVER and (slowest == NEVER or before > slowest + self._bound)
 
 
 @dataclass(slots=True)
@@ -144,6 +148,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._tell = tell
         self._stop = stop
         self._waits = False
+        self._before = NEVER
         position: Any = None
         self._done = False
         self._clock = PartitionClock(settings.clock)
@@ -166,16 +171,18 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if self._done or self._stop.is_set():
             self.close()
             raise StopIteration
-        self._waits = self._ahead.must_wait(self._number)
+        self._waits = self._ahead.must_wait(self._before)
         if self._waits:
             return []
         if self._reader is None:
             self._reader = self._settings.source.open(self._name, self._position)
+        before = self._clock.max_event_time
         letters = Letters()
         events, ended = self._read(self._reader, letters)
         events = self._clock.take(events, ended=ended)
         events = self._part_late(events, letters)
         self._position = self._reader.position()
+        self._before = before
         self._ahead.note(self._number, FOREVER if ended else self._clock.max_event_time)
         self._tell_progress()
         batches = split_by_shard(

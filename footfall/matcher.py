@@ -20,6 +20,7 @@ from footfall.clock import FOREVER
 from footfall.compiled import compiled, compiled_inline
 from footfall.event_batch import Events
 from footfall.pattern_plan import PatternPlan
+from footfall.record_arrays import copied, grown
 from footfall.visitors import VisitorTable
 
 PARTIAL = np.dtype(
@@ -77,10 +78,12 @@ _FREE_PARTIAL, _PARTIALS, _FREE_NODE, _NODES, _OUT, _OUT_NODES, _FRESH, _EVENT, 
 _NEVER_DUE = np.iinfo(np.int64).max
 
 
-@compiled_inline
-def _need(partials: Any, patterns: Any) -> Any:
+def _room(partials: Any, patterns: Any) -> Any:
     """The most that one event can add to any of the pools: each partial match may branch, each pattern begin."""
     return 2 * (partials + patterns) + 4
+
+
+_need = compiled_inline(_room)
 
 
 @compiled_inline
@@ -479,9 +482,7 @@ def _forget_long_waits(visitors: Any, count: Any, partials: Any, pool: Any, coun
 def _with_room(array: npt.NDArray[Any], wanted: int) -> npt.NDArray[Any]:
     if wanted <= array.size:
         return array
-    larger = np.zeros(max(wanted, 2 * array.size), array.dtype)
-    larger[: array.size] = array
-    return larger
+    return grown(array, max(wanted, 2 * array.size))
 
 
 @dataclass(slots=True)
@@ -551,7 +552,7 @@ class Matcher:
             if taken == events.size:
                 break
             stuck = visitors.records[places_of[taken]]
-            out = self._grow(out, longest, _need(int(stuck["partials"]), plan.table.size))
+            out = self._grow(out, longest, _room(int(stuck["partials"]), plan.table.size))
         if events.size:
             self.next_due = min(self.next_due, self._least_deadline(places_of, visitors))
         if at_end and plan.table.size:
@@ -562,7 +563,7 @@ class Matcher:
             out = self._advance(plan, until, visitors, out, longest)
         self._out = out
         matches, nodes, _ = out
-        return Matches(matches[: self.counters[_OUT]].copy(), nodes[: self.counters[_OUT_NODES]].copy())
+        return Matches(copied(matches[: self.counters[_OUT]]), copied(nodes[: self.counters[_OUT_NODES]]))
 
     def _least_deadline(self, places_of: npt.NDArray[np.int64], visitors: VisitorTable) -> int:
         taken = places_of[places_of >= 0]
@@ -632,8 +633,8 @@ class Matcher:
         return rows
 
     def __getstate__(self) -> tuple[Any, ...]:
-        partials = self.partials[: max(256, int(self.counters[_PARTIALS]))].copy()
-        pool = self.pool[: max(256, int(self.counters[_NODES]))].copy()
+        partials = copied(self.partials[: max(256, int(self.counters[_PARTIALS]))])
+        pool = copied(self.pool[: max(256, int(self.counters[_NODES]))])
         return partials, pool, self.counters.copy(), self.next_due
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:

@@ -22,12 +22,14 @@ from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
+from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_store import RowStore
 from footfall.run_messages import ShardDone
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
 STATE_VERSION = 1
+_MOVES = 8
 
 SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
 """What a run's report sums up over its sessions."""
@@ -78,8 +80,9 @@ class Settled:
 
 
 @compiled
-def _order_ties(events: Any, order: Any) -> None:
-    # Runs of equal times are short: insertion sort by (arrival, partition, offset).
+def _order_ties(events: Any, order: Any, most: int) -> bool:
+    """Insertion sort of the runs of equal times by (arrival, partition, offset); False after `most` moves."""
+    moves = 0
     for i in range(1, order.size):
         here = order[i]
         j = i
@@ -95,20 +98,19 @@ def _order_ties(events: Any, order: Any) -> None:
                 break
             order[j] = order[j - 1]
             j -= 1
+            moves += 1
         order[j] = here
+        if moves > most:
+            return False
+    return True
 
 
 def final_order(events: Events) -> npt.NDArray[np.int64]:
     """The places of events sorted by (event time, arrival, partition, offset)."""
     order = np.argsort(events["time"], kind="stable")
-    _order_ties(events, order)
-    return order
-
-
-def _order_waiting(events: Events, partitions: int) -> npt.NDArray[np.int64]:
-    if partitions == 1:
-        return final_order(events)
-    # Many equal times from many partitions would make the insertion sort slow.
+    # Nearly always runs are short and in order already; many equal times from many partitions aren't.
+    if _order_ties(events, order, _MOVES * order.size):
+        return order
     return np.lexsort((events["offset"], events["partition"], events["arrival"], events["time"]))
 
 
@@ -163,7 +165,7 @@ class Shard:
         if self.waiting_rows is not None:
             frames.insert(0, self.waiting_rows)
         self.waiting_rows = pl.concat(frames) if frames else blank.clear()
-        self.waiting = np.concatenate([self.waiting, *(batch.events for batch in arrived)])
+        self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_same = np.concatenate([self.waiting_same, *(batch.same for batch in arrived)])
 
     def _nothing_due(self, until: int) -> bool:
@@ -177,16 +179,16 @@ class Shard:
         if rows is None:
             msg = "a shard settled before its first batch; this is a fault of Footfall's"
             raise StateError(msg)
-        order = _order_waiting(waiting, self.settings.partitions)
+        order = final_order(waiting)
         due = int(np.searchsorted(waiting["time"][order], until, side="right"))
         dropped = superseded(waiting, order[::-1].copy(), self.settings.sessions.gap)
         taken, left = order[:due], np.sort(order[due:])
         since = self.next_row
         self.next_row += due
-        events = waiting[taken]
+        events = take_records(waiting, taken)
         events["row"] = np.arange(since, since + due)
         dropped = dropped[taken]
-        self.waiting, self.waiting_same = waiting[left], same[left]
+        self.waiting, self.waiting_same = take_records(waiting, left), same[left]
         self.waiting_rows = rows[left] if due else rows
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
@@ -234,8 +236,8 @@ class Shard:
         since: int,
     ) -> None:
         """Keep the rows of this round that open sessions and partial matches quote from now on."""
-        records = self.visitors.records[touched]
-        records = records[records["open"] != 0]
+        records = take_records(self.visitors.records, touched)
+        records = keep_records(records, records["open"] != 0)
         quoted = [records[name] for name in ROW_FIELDS]
         quoted.append(self.matcher.fresh_rows(since))
         numbers = np.unique(np.concatenate(quoted))
@@ -244,7 +246,7 @@ class Shard:
             self.rows.keep(numbers, rows[places[numbers - since], QUOTED])
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
-            live = live[(live["used"] != 0) & (live["open"] != 0)]
+            live = keep_records(live, (live["used"] != 0) & (live["open"] != 0))
             self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), self.matcher.held_rows()]))
 
     def _count_sessions(self, closed: ClosedSessions, answers: Answers, *, at_end: bool) -> None:
@@ -267,7 +269,7 @@ class Shard:
         totals.pending = self.matcher.pending
         if not records.size:
             return
-        released = records[(records["settled_time"] > records["last_time"]) & at_end]
+        released = keep_records(records, (records["settled_time"] > records["last_time"]) & at_end)
         names = [pattern.name for pattern in self.settings.plan.patterns]
         for counted, found in ((totals.matches, records), (totals.matches_at_end, released)):
             for name, count in zip(names, np.bincount(found["pattern"], minlength=len(names)), strict=True):

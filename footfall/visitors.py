@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from footfall.compiled import compiled, compiled_inline
+from footfall.record_arrays import copied, grown
 
 VISITOR = np.dtype(
     [
@@ -168,9 +169,7 @@ class VisitorTable:
         """Make room for `more` new visitors."""
         wanted = self.live + more
         if wanted > self.records.size:
-            grown = np.zeros(max(wanted, 2 * self.records.size), VISITOR)
-            grown[: self.records.size] = self.records
-            self.records = grown
+            self.records = grown(self.records, max(wanted, 2 * self.records.size))
         if 2 * wanted > self.index.size:
             self.index = np.full(_power_of_two(2 * wanted), -1, np.int32)
             _reindex(self.index, self.records, self.high_water)
@@ -180,7 +179,7 @@ class VisitorTable:
         _free_idle(self.index, self.records, self.places)
 
     def __getstate__(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
-        return self.records[: max(16, self.high_water)].copy(), self.places.copy()
+        return copied(self.records[: max(16, self.high_water)]), self.places.copy()
 
     def __setstate__(self, state: tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]) -> None:
         self.records, self.places = state

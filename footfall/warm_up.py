@@ -1,8 +1,10 @@
-"""Loads the compiled loops before a run's clock starts, by sending two records through all of them.
+"""Loads the compiled loops before a run's clock starts, by sending some records through all of them.
 
 Numba compiles a function, or reads it from its cache, when it is first called: a second in all where the cache is
 warm. Without this, a live run's first batch would wait for it.
 """
+
+from dataclasses import replace
 
 from footfall.clock import ClockSettings, PartitionClock
 from footfall.event_batch import split_by_shard
@@ -10,23 +12,28 @@ from footfall.input import InputSettings
 from footfall.records import RecordBlock
 from footfall.shard import Shard, ShardSettings
 
-# Every format finds what it needs in these: without an event, a good part of the loops wouldn't be called.
-_RECORDS = b"".join(
-    b'{"message_id":"%b","messageId":"%b","visitor_id":"v","anonymousId":"v","type":"track","event":"click",'
-    b'"event_time":"1970-01-01T00:00:0%bZ","timestamp":"1970-01-01T00:00:0%bZ","path":"/","element":"#a","value":1}\n'
-    % (number, number, number, number)
-    for number in (b"1", b"2")
-)
+_VISITORS = 64
+
+
+def _record(number: int) -> str:
+    """A record that every format finds what it needs in, or a good part of the loops wouldn't be called."""
+    page = '"path":"/","element":"#a","value":1' if number % 2 else '"url":"https://a.example/b?utm_source=c"'
+    return (
+        f'{{"message_id":"{number}","messageId":"{number}","visitor_id":"{number}","anonymousId":"{number}",'
+        f'"type":"track","event":"click","event_time":{number},"timestamp":"1970-01-01T00:00:00.{number:03}Z",{page}}}\n'
+    )
 
 
 def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
-    """Send two records through decoding, the clock, and shards that are thrown away."""
+    """Send records through decoding, the clock, and shards that are thrown away."""
     formatted = inputs.new_format(frozenset(inputs.decoded_columns))
-    block = RecordBlock("warm-up", 0, 2, _RECORDS, "warm-up", 1)
+    records = "".join(map(_record, range(_VISITORS))).encode()
+    block = RecordBlock("warm-up", 0, _VISITORS, records, "warm-up", 1)
     clock = PartitionClock(ClockSettings())
     decoded = formatted.decode(block).events.select(inputs.decoded_columns)
     events = clock.take(decoded, ended=False)
-    shard = Shard("warm-up", shards)
+    # With one partition, so that its end is the input's, and everything settles.
+    shard = Shard("warm-up", replace(shards, partitions=1))
     for ended in (False, True):
         rows = events if not ended else clock.take(events.clear(), ended=True)
         if shards.event_columns:

@@ -26,6 +26,8 @@ from footfall.dataflow import flow_parts, pattern_plan
 from footfall.errors import FootfallError
 from footfall.file_sink import FileSink
 from footfall.input import ReadAhead
+from footfall.listening import await_listening
+from footfall.main_thread import wake_main_thread_less
 from footfall.run_messages import (
     Message,
     NoticeHandler,
@@ -43,6 +45,9 @@ from footfall.worker_order import WorkerOrder
 
 ORPHANED = 70
 """The exit code of a worker whose parent has gone."""
+
+# As long as a refused connection costs: waiting longer would be no gain.
+_JOIN_SECONDS = 1.0
 
 
 def new_sinks(settings: Settings) -> list[Sink]:
@@ -83,6 +88,8 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
         recovery = None if order.recovery is None else RecoveryConfig(str(order.recovery))
         tell(WorkerStarted(order.worker, time.monotonic()))
         if order.addresses:
+            await_listening(order.addresses[: order.worker], _JOIN_SECONDS)
+            wake_main_thread_less()
             cluster_main(
                 flow,
                 list(order.addresses),

@@ -40,4 +40,4 @@ def test_every_format_is_warmed_up_with_events(
         stop=threading.Event(),
         ahead=ReadAhead(np.zeros(1, np.int64), 0),
     )
-    assert taken == [2, 0]
+    assert taken == [64, 0]
