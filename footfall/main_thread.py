@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_SLEEP_NS = 20_000_000
+_SLEEP_NS = 5_000_000
 _WORKER_THREAD = "timely:work"
 _LOOK_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
