@@ -17,6 +17,7 @@ from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import take_records
+from footfall.row_frames import filled_columns
 
 pickle_frames_by_arrow()
 
@@ -66,7 +67,8 @@ class ShardBatch:
         ended: the partition has no more records.
         events: `EVENT` records in offset order, late ones left out.
         same: shape (events, fields), the hashes of the fields that patterns run separately for.
-        rows: the events' envelope columns: those quoted, and those that the run stores.
+        rows: the events' envelope columns: those quoted, and those that the run stores. Columns without a value
+            are left out.
     """
 
     shard: int
@@ -154,7 +156,7 @@ def split_by_shard(
     """
     events = engine_events(frame, plan, partition)
     same = same_keys(frame, plan.same_fields)
-    frame = frame[columns]
+    frame = filled_columns(frame[columns])
     if shards == 1:
         return [ShardBatch(0, partition, watermark, ended, events, same, frame)]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
@@ -162,9 +164,7 @@ def split_by_shard(
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
     events, same = take_records(events, order), same[order]
-    frame = pl.DataFrame(
-        [column if column.null_count() == column.len() else column[order] for column in frame.iter_columns()]
-    )
+    frame = pl.DataFrame([column[order] for column in frame.iter_columns()])
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])

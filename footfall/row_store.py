@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from footfall.errors import StateError
+from footfall.row_frames import column_of, join_rows, nulls
 
 Rows = npt.NDArray[np.int64]
 
@@ -37,7 +38,7 @@ class RowStore:
         self.segments.append((numbers, rows))
         while len(self.segments) > 1 and self.segments[-2][0].size < 2 * self.segments[-1][0].size:
             (older, older_rows), (newer, newer_rows) = self.segments[-2:]
-            merged = np.concatenate([older, newer]), pl.concat([older_rows, newer_rows], rechunk=True)
+            merged = np.concatenate([older, newer]), join_rows([older_rows, newer_rows], rechunk=True)
             self.segments[-2:] = [merged]
 
     def wants_sweep(self) -> bool:
@@ -85,8 +86,7 @@ class RowPool:
         """
         absent = numbers < 0
         if absent.all():
-            kinds = self._frames[-1].schema
-            return [pl.Series([None], dtype=kinds[name]).new_from_index(0, numbers.size) for name in columns]
+            return [nulls(name, numbers.size) for name in columns]
         kept = self._numbers.size
         recent = numbers >= self._since
         at = np.searchsorted(self._numbers, numbers)
@@ -105,7 +105,10 @@ class RowPool:
         """All rows' values, and a null behind them."""
         column = self._columns.get(name)
         if column is None:
-            parts = [frame[name] for frame in self._frames if frame.height]
-            column = pl.concat([*parts, pl.Series(name, [None], dtype=self._frames[-1].schema[name])])
+            if any(name in frame.columns for frame in self._frames):
+                parts = [column_of(frame, name) for frame in self._frames if frame.height]
+                column = pl.concat([*parts, nulls(name, 1)])
+            else:
+                column = nulls(name, self._numbers.size + self._frames[-1].height + 1)
             self._columns[name] = column
         return column

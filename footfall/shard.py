@@ -23,6 +23,7 @@ from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
+from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowStore
 from footfall.run_messages import ShardDone
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
@@ -164,7 +165,7 @@ class Shard:
         frames = [batch.rows for batch in arrived]
         if self.waiting_rows is not None:
             frames.insert(0, self.waiting_rows)
-        self.waiting_rows = pl.concat(frames) if frames else blank.clear()
+        self.waiting_rows = join_rows(frames) if frames else blank.clear()
         self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_same = np.concatenate([self.waiting_same, *(batch.same for batch in arrived)])
 
@@ -210,7 +211,7 @@ class Shard:
         self.totals.duplicates += int(dropped.sum())
         self._count_sessions(closed, session_part, at_end=at_end)
         self._count_matches(matches, match_part, at_end=at_end)
-        kept = rows[taken[~dropped], self.settings.event_columns] if wants_rows and due else None
+        kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
         return Settled(kept, session_part.rows, match_part.rows, self._last_word() if at_end else None)
 
     def _last_word(self) -> ShardDone:
@@ -243,7 +244,7 @@ class Shard:
         numbers = np.unique(np.concatenate(quoted))
         numbers = numbers[np.searchsorted(numbers, since) :]
         if numbers.size:
-            self.rows.keep(numbers, rows[places[numbers - since], QUOTED])
+            self.rows.keep(numbers, rows[places[numbers - since], present(rows, QUOTED)])
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
             live = keep_records(live, (live["used"] != 0) & (live["open"] != 0))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from footfall.errors import StateError
 from footfall.row_store import RowStore
 
-NOTHING = pl.DataFrame(schema={"text": pl.String(), "more": pl.String()})
+NOTHING = pl.DataFrame(schema={"visitor_id": pl.String(), "path": pl.String()})
 
 
 def numbers(*values: int) -> npt.NDArray[np.int64]:
@@ -21,14 +21,17 @@ def numbers(*values: int) -> npt.NDArray[np.int64]:
 
 def rows(*values: int) -> pl.DataFrame:
     return pl.DataFrame(
-        {"text": [f"t{value}" for value in values], "more": [None if value % 3 else "x" for value in values]},
+        {
+            "visitor_id": [f"t{value}" for value in values],
+            "path": [None if value % 3 else "x" for value in values],
+        },
         schema=NOTHING.schema,
     )
 
 
 def take(store: RowStore, *wanted: int) -> list[str | None]:
     """Texts of kept rows; the window is empty."""
-    (texts,) = store.pool(NOTHING, numbers(), 1_000_000).take(numbers(*wanted), ("text",))
+    (texts,) = store.pool(NOTHING, numbers(), 1_000_000).take(numbers(*wanted), ("visitor_id",))
     return texts.to_list()
 
 
@@ -37,7 +40,7 @@ def test_rows_come_from_the_store_and_from_the_window() -> None:
     store.keep(numbers(3, 7), rows(3, 7))
     # Row 10 of the shard is row 1 of the window, row 11 its row 0.
     texts, more = store.pool(rows(11, 10), numbers(1, 0), 10).take(
-        numbers(11, 3, -1, 10, 7), ("text", "more")
+        numbers(11, 3, -1, 10, 7), ("visitor_id", "path")
     )
     assert texts.to_list() == ["t11", "t3", None, "t10", "t7"]
     assert more.to_list() == [None, "x", None, None, None]
@@ -105,7 +108,7 @@ def test_what_is_alive_is_found(plan: list[Round]) -> None:
         wanted = sorted(alive) + fresh + [-1]
         window = rows(*reversed(fresh))
         places = np.arange(step.new)[::-1].copy()
-        (texts,) = store.pool(window, places, since).take(numbers(*wanted), ("text",))
+        (texts,) = store.pool(window, places, since).take(numbers(*wanted), ("visitor_id",))
         assert texts.to_list() == [f"t{number}" for number in wanted[:-1]] + [None]
         kept = [number for number in fresh if number - since in step.kept]
         store.keep(numbers(*kept), rows(*kept))

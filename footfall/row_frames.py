@@ -1,0 +1,51 @@
+"""Frames of events' rows in which columns without a value are left out.
+
+Most envelope columns have no value in most batches; carried along, they would be gathered, joined and sent like the
+others. A column that a frame lacks is null in all its rows.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from footfall.envelope import SCHEMA
+
+
+def nulls(name: str, height: int) -> pl.Series:
+    """A column of the envelope without a value."""
+    return pl.Series(name, [None], dtype=SCHEMA[name]).new_from_index(0, height)
+
+
+def filled_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with those columns alone that have a value; with all, if it has no rows."""
+    height = frame.height
+    if height == 0:
+        return frame
+    filled = [column for column in frame.iter_columns() if column.null_count() < height]
+    # A frame without columns would have no rows either.
+    return pl.DataFrame(filled) if filled else frame
+
+
+def column_of(frame: pl.DataFrame, name: str) -> pl.Series:
+    """A column, whether the frame has it or not."""
+    return frame[name] if name in frame.columns else nulls(name, frame.height)
+
+
+def whole_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The frame with exactly these columns."""
+    return pl.DataFrame([column_of(frame, name) for name in names])
+
+
+def present(frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those of the names that the frame has; the first of its own, if it has none of them."""
+    return [name for name in names if name in frame.columns] or frame.columns[:1]
+
+
+def join_rows(frames: Sequence[pl.DataFrame], *, rechunk: bool = False) -> pl.DataFrame:
+    """All rows, one frame's after the other's, with every column that one of them has."""
+    filled = [frame for frame in frames if frame.height] or list(frames[:1])
+    first = filled[0].columns
+    if any(frame.columns != first for frame in filled):
+        names = [name for name in SCHEMA if any(name in frame.columns for frame in filled)]
+        filled = [whole_rows(frame, names) for frame in filled]
+    return pl.concat(filled, rechunk=rechunk) if len(filled) > 1 else filled[0]
