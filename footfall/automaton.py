@@ -1,0 +1,420 @@
+"""Compiles a pattern to its automaton: the states that a partial match goes through, and the moves between them.
+
+The semantics are Flink CEP's, as its documentation states them. A stage becomes a wait, a loop a chain of waits with a
+branch after each occurrence that may be the last, a not-stage a stop on the waits that follow it. Alternation is one
+wait with several takes; permutation is a branch over which member comes first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from footfall.automaton_graph import (
+    Absent,
+    Branch,
+    Ending,
+    Flattening,
+    Greedy,
+    Node,
+    NotNext,
+    Reluctant,
+    Take,
+    Wait,
+)
+from footfall.automaton_states import Guard, MoveKind, StartAbsence, State
+from footfall.errors import PatternError
+from footfall.pattern_spec import Contiguity, LoopSpec, PatternSpec, StageSpec, Test
+
+_Nots = tuple[tuple[int, bool], ...]
+"""Not-stages in force: the number of each, and whether an event is spared that the stage after it takes."""
+
+_Next = Callable[[_Nots, bool], Node]
+"""What follows: given the not-stages in force, and whether an optional stage was just passed by."""
+
+
+class Automaton:
+    """A compiled pattern. Immutable, and shared by all visitors.
+
+    Attributes:
+        spec: what it was compiled from.
+        states: state 0 is where every match begins.
+        stages: the name of each stage number of `Move.stage`.
+        absences: what must not have come before a match begins.
+        interest: the bits of an event's mask that matter to the pattern.
+        sees_all: events without any of those bits may matter, too: they must all be taken.
+        has_tests: some tests look at the partial match.
+        has_steps: some moves are bound to the time since the last taken event.
+        parts: for each name, a group's included, the numbers of the stages that take its events.
+        permuted: for each stage number, the number of its permutation's first stage; empty without permutations.
+    """
+
+    def __init__(self, spec: PatternSpec) -> None:
+        compiling = _Compiling(spec)
+        self.spec = spec
+        self.states: tuple[State, ...] = Flattening(compiling.start()).states
+        self.stages = tuple(compiling.stages)
+        self.parts = compiling.parts
+        self.absences = tuple(compiling.absences)
+        self.permuted = tuple(compiling.permuted) if compiling.permutes else ()
+        start = self.states[0]
+        guards = [move.guard for state in self.states for move in state.moves]
+        guards += [guard for state in self.states for move in state.moves for guard, _ in move.instead_of]
+        guards += [stop for state in self.states for stop in state.stops]
+        guards += [absence.guard for absence in self.absences]
+        self.interest = 0
+        for guard in guards:
+            self.interest |= guard.bits
+        self.has_tests = any(guard.tests for guard in guards)
+        self.has_steps = any(
+            state.step_limit_ms is not None or state.absent_ms is not None for state in self.states[1:]
+        )
+        self.starts_blank = any(
+            move.kind is MoveKind.TAKE and not move.guard.need for move in start.moves
+        ) or any(not absence.guard.need for absence in self.absences)
+        self.sees_all = (
+            self.starts_blank or spec.looks_back > 0 or any(state.restless for state in self.states[1:])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """How the first event of a stage is waited for.
+
+    Attributes:
+        nots: the not-stages in force.
+        holding: tests that also end the waiting (until, but not before a loop's first event).
+        step_ms: bound on the step into the stage.
+    """
+
+    contiguity: Contiguity
+    nots: _Nots
+    holding: tuple[Test, ...]
+    step_ms: int | None = None
+
+
+class _Compiling:
+    """One compilation: stage numbers are given out as stages are met."""
+
+    def __init__(self, spec: PatternSpec) -> None:
+        self.spec = spec
+        self.stages: list[str] = []
+        self.absences: list[StartAbsence] = []
+        self.permuted: list[int] = []
+        self.permutes = False
+        self.parts: dict[str, frozenset[int]] = {}
+        self._numbers: dict[str, int] = {}
+        self._nots: list[StageSpec] = []
+        self._not_numbers: dict[str, int] = {}
+
+    def start(self) -> Node:
+        stages = list(self.spec.stages)
+        while stages and stages[0].contiguity == "not_followed_by":
+            absence = stages.pop(0)
+            self.absences.append(StartAbsence(Guard.passing(absence.test), absence.absent_ms))
+        if not stages:
+            raise PatternError("it needs a stage that takes an event", pattern=self.spec.name)
+        if stages[0].contiguity == "not_next":
+            raise self.wrong(stages[0], "a pattern can't start with not_next")
+        for stage in stages:
+            self._name(stage)
+        return self.sequence(stages, self._finish, (), "begin", ())((), False)
+
+    def _name(self, stage: StageSpec) -> None:
+        """Numbers stages in the pattern's own order, so that numbers don't depend on the order of compilation."""
+        inner = (*stage.group, *stage.choices, *stage.members)
+        first = len(self.stages)
+        if stage.contiguity in {"not_next", "not_followed_by"}:
+            return
+        if stage.name in self.parts:
+            raise self.wrong(stage, "two stages have this name")
+        if not inner:
+            self._numbers[stage.name] = first
+            self.permuted.append(first)
+            self.stages.append(stage.name)
+        for part in inner:
+            self._name(part)
+        self.parts[stage.name] = frozenset(range(first, len(self.stages)))
+        if stage.members:
+            self.permutes = True
+            self.permuted[first:] = [first] * (len(self.stages) - first)
+
+    def wrong(self, stage: StageSpec, message: str) -> PatternError:
+        return PatternError(message, pattern=self.spec.name, stage=stage.name)
+
+    def not_number(self, stage: StageSpec) -> int:
+        if stage.name not in self._not_numbers:
+            self._not_numbers[stage.name] = len(self._nots)
+            self._nots.append(stage)
+        return self._not_numbers[stage.name]
+
+    def stops(self, nots: _Nots) -> tuple[tuple[Guard, bool], ...]:
+        return tuple((Guard.passing(self._nots[number].test), spares) for number, spares in nots)
+
+    def _finish(self, nots: _Nots, skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+        if not nots or skipped:
+            return Ending(skipped)
+        last = self._nots[nots[-1][0]]
+        if last.step_within_ms is None and self.spec.within_ms is None:
+            raise self.wrong(last, "not_followed_by at the end needs within, or the pattern would never end")
+        return Absent(tuple(guard for guard, _ in self.stops(nots)), last.step_within_ms)
+
+    def sequence(
+        self,
+        stages: Sequence[StageSpec],
+        after: _Next,
+        until: tuple[Test, ...],
+        contiguity: Contiguity | None,
+        holding: tuple[Test, ...],
+        step_ms: int | None = None,
+    ) -> _Next:
+        """What enters the stages in order, then `after`.
+
+        Args:
+            stages: a pattern's stages, or a group's.
+            after: what follows the last.
+            until: tests that end a loop around the stages.
+            contiguity: how the first stage is waited for; None: as it says itself.
+            holding: what ends the waiting for the first stage.
+            step_ms: bound on the step into the first stage.
+        """
+        following = after
+        for index in reversed(range(len(stages))):
+            first = index == 0
+            following = self._enter(
+                stages,
+                index,
+                following,
+                until,
+                _Head(
+                    (contiguity if first else None) or stages[index].contiguity,
+                    (),
+                    holding if first else until,
+                    step_ms if first else None,
+                ),
+            )
+        return following
+
+    def _enter(
+        self, stages: Sequence[StageSpec], index: int, after: _Next, until: tuple[Test, ...], head: _Head
+    ) -> _Next:
+        stage = stages[index]
+        known: dict[_Nots, Node] = {}
+        active: list[StageSpec] = []
+        for follower in stages[index + 1 :]:
+            if follower.contiguity != "not_followed_by":
+                break
+            active.append(follower)
+
+        def build(nots: _Nots) -> Node:
+            if stage.contiguity == "not_followed_by":
+                return after(_united(nots, ((self.not_number(stage), True),)), False)
+            if stage.contiguity == "not_next":
+                if isinstance(plain := after((), False), Ending):
+                    return NotNext(plain, stage.test, tuple(guard for guard, _ in self.stops(nots)))
+                return NotNext(after(nots, False), stage.test)
+            lasting = tuple((self.not_number(part), False) for part in active)
+            loop = _Loop(self, stage, after, until, lasting)
+            return loop.entered(replace(head, nots=nots))
+
+        def enter(nots: _Nots, _skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+            if nots not in known:
+                known[nots] = build(nots)
+            return known[nots]
+
+        return enter
+
+    def number(self, stage: StageSpec) -> int:
+        return self._numbers[stage.name]
+
+
+class _Loop:
+    """A stage with its quantifier, in one place of the pattern: what waits for each of its occurrences.
+
+    Args:
+        compiling: gives out numbers.
+        stage: the stage; one that comes exactly once is a loop of one.
+        after: what follows the loop.
+        until: tests that end a loop around it.
+        lasting: the not-stages that directly follow: they are in force from the first occurrence.
+    """
+
+    def __init__(
+        self, compiling: _Compiling, stage: StageSpec, after: _Next, until: tuple[Test, ...], lasting: _Nots
+    ) -> None:
+        self._compiling = compiling
+        self._stage = stage
+        self._loop = loop = stage.loop
+        self._after = after
+        self._lasting = lasting
+        self._around = until
+        self._until = (*until, loop.until) if loop.has_until else until
+        self._branches: dict[tuple[int, _Nots, bool], Branch] = {}
+        self._greedy: dict[int, Greedy] = {}
+        self._check(loop)
+
+    def _check(self, loop: LoopSpec) -> None:
+        wrong = self._compiling.wrong
+        if loop.least < 1 or (loop.most is not None and loop.most < loop.least):
+            raise wrong(self._stage, "a loop takes at least one event, and no fewer at most than at least")
+        if loop.greedy and (self._stage.group or self._stage.members):
+            raise wrong(self._stage, "greedy is not for groups")
+        if loop.greedy and loop.reluctant:
+            raise wrong(self._stage, "a loop is greedy or reluctant, not both")
+
+    def entered(self, head: _Head) -> Node:
+        """The stage, waited for as `head` says, or what follows where it is optional."""
+        stage, loop = self._stage, self._loop
+        steps = [
+            step for step in (head.step_ms, stage.step_within_ms, loop.step_within_ms) if step is not None
+        ]
+        first = self._occurrence(1, replace(head, step_ms=min(steps, default=None)))
+        if not loop.optional:
+            return first
+        return self._either(Branch(), first, self._left(head.nots, skipped=True))
+
+    def heads(self) -> list[Take]:
+        """The takes with which it can begin, for an alternation that it is a choice of."""
+        stage = self._stage
+        if self._loop.optional:
+            raise self._compiling.wrong(
+                stage, "a choice of an alternation can't be optional: make that optional"
+            )
+        step = stage.step_within_ms
+        return self._takes(1, _Head("relaxed", (), (), step))
+
+    def _takes(self, count: int, head: _Head) -> list[Take]:
+        stage = self._stage
+        if stage.choices:
+            return self._choice_takes(count, head)
+        if stage.members:
+            raise self._compiling.wrong(stage, "a permutation can't be a choice of an alternation")
+        if stage.group:
+            rest = self._compiling.sequence(
+                stage.group[1:], self.following(count), self._until, None, self._until
+            )
+            return _Loop(self._compiling, stage.group[0], rest, self._until, ()).heads()
+        guard = Guard.passing(stage.test).also(_none_of(self._until))
+        if guard is None:
+            return []
+        following = self.following(count)
+        return [Take(guard, self._compiling.number(stage), head.step_ms, lambda: following((), False))]
+
+    def _choice_takes(self, count: int, head: _Head) -> list[Take]:
+        """The takes of an alternation: what several choices would take goes to the first of them."""
+        takes: list[Take] = []
+        taken: list[Test] = []
+        for choice in self._stage.choices:
+            loop = _Loop(self._compiling, choice, self.following(count), self._until, ())
+            clear = _none_of(tuple(taken))
+            for take in loop.heads():
+                guard = take.guard.also(clear)
+                if guard is not None:
+                    step = min(
+                        (step for step in (take.step_ms, head.step_ms) if step is not None), default=None
+                    )
+                    takes.append(Take(guard, take.stage, step, take.make_target))
+            taken += _first_tests(choice)
+        return takes
+
+    def _occurrence(self, count: int, head: _Head) -> Node:
+        """What waits for the loop's `count`-th occurrence."""
+        stage, following = self._stage, self.following(count)
+        if stage.group:
+            return self._compiling.sequence(
+                stage.group, following, self._until, head.contiguity, head.holding, head.step_ms
+            )(head.nots, False)
+        if stage.members:
+            return self._permutation(stage.members, following, head)
+        tests = _first_tests(stage)
+        passing: tuple[Guard, ...] = ()
+        if head.contiguity != "strict":
+            over = _none_of((*tests, *head.holding) if head.contiguity != "any" else head.holding)
+            passing = () if over is None else (over,)
+        return Wait(self._takes(count, head), passing, self._compiling.stops(head.nots), head.step_ms)
+
+    def _permutation(self, members: tuple[StageSpec, ...], after: _Next, head: _Head) -> Node:
+        """The members in any order: a branch over which of them comes first, and so on, by what is left of them."""
+        orders: dict[tuple[str, ...], _Next] = {}
+
+        def joined(left: tuple[StageSpec, ...], member: StageSpec, arm: _Head) -> Node:
+            others = tuple(other for other in left if other is not member)
+            lasting = () if others else self._lasting
+            relaxed: Contiguity = "relaxed" if arm.contiguity == "begin" else arm.contiguity
+            loop = _Loop(self._compiling, member, remaining(others), self._until, lasting)
+            return loop.entered(replace(arm, contiguity=relaxed))
+
+        def remaining(left: tuple[StageSpec, ...]) -> _Next:
+            if not left:
+                return after
+            names = tuple(member.name for member in left)
+            if names in orders:
+                return orders[names]
+            known: dict[_Nots, Node] = {}
+
+            def enter(nots: _Nots, _skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+                if nots not in known:
+                    known[nots] = branch = Branch()
+                    branch.arms += [
+                        joined(left, member, _Head(member.contiguity, nots, self._until)) for member in left
+                    ]
+                return known[nots]
+
+            orders[names] = enter
+            return enter
+
+        return Branch([joined(members, member, head) for member in members])
+
+    def following(self, count: int) -> _Next:
+        """What follows the loop's `count`-th occurrence: another one, or what comes after the loop, or either."""
+        loop = self._loop
+        if loop.most is None:
+            count = min(count, loop.least)
+
+        def follow(nots: _Nots, skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+            if loop.most is not None and count >= loop.most:
+                return self._left(nots, skipped=skipped)
+            if (count, nots, skipped) in self._branches:
+                return self._branches[count, nots, skipped]
+            lasting = _united(nots, self._lasting)
+            head = _Head(loop.inner, lasting, self._until, loop.step_within_ms)
+            if count < loop.least:
+                return self._occurrence(count + 1, head)
+            branch = self._branches[count, nots, skipped] = Branch()
+            return self._either(branch, self._occurrence(count + 1, head), self._left(nots, skipped=skipped))
+
+        return follow
+
+    def _either(self, branch: Branch, again: Node, left: Node) -> Branch:
+        branch.arms = [Reluctant(again, left)] if self._loop.reluctant else [again, left]
+        return branch
+
+    def _left(self, nots: _Nots, *, skipped: bool) -> Node:
+        """What comes after the loop, as it is once a greedy loop has been left."""
+        loop = self._loop
+        after = self._after(nots, skipped)
+        if not loop.greedy or loop.least == loop.most:
+            return after
+        if id(after) not in self._greedy:
+            tests = tuple(_first_tests(self._stage))
+            self._greedy[id(after)] = Greedy(after, tests, loop.until, loop.has_until, self._greedy)
+        return self._greedy[id(after)]
+
+
+def _first_tests(stage: StageSpec) -> list[Test]:
+    """The tests with which a stage can begin."""
+    if stage.choices:
+        return [test for choice in stage.choices for test in _first_tests(choice)]
+    if stage.group:
+        return _first_tests(stage.group[0])
+    return [stage.test]
+
+
+def _none_of(tests: Sequence[Test]) -> Guard | None:
+    """The guard of events that fail every test; None where none can."""
+    guard: Guard | None = Guard()
+    for test in tests:
+        guard = guard.also(Guard.failing(test)) if guard is not None else None
+    return guard
+
+
+def _united(nots: _Nots, more: _Nots) -> _Nots:
+    return (*nots, *(entry for entry in more if entry not in nots))

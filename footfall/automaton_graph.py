@@ -1,0 +1,336 @@
+"""The automaton while it is being built: nodes with take, pass and proceed edges, flattened to numbered states.
+
+A proceed edge is followed without an event. A partial match sits in a branch only until its next event: then each of
+the waits that the branch offers goes its own way, so that leaving a loop and staying in it are told apart once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from footfall.automaton_states import Guard, Move, MoveKind, State
+from footfall.pattern_spec import Test
+
+
+@dataclass(eq=False, slots=True)
+class Take:
+    """A take edge: what takes the event, and the node after it, made when it is first asked for."""
+
+    guard: Guard
+    stage: int
+    step_ms: int | None
+    make_target: Callable[[], "Node"]
+    made: "Node | None" = None
+
+    def target(self) -> "Node":
+        """The node after it."""
+        if self.made is None:
+            self.made = self.make_target()
+        return self.made
+
+
+@dataclass(eq=False, slots=True)
+class Wait:
+    """A node that waits for one of its takes.
+
+    Attributes:
+        passing: guards of events that it passes over while it waits (any of them); none when strict.
+        stops: the forbidden events, each with whether a take of this node is spared when its event satisfies it.
+    """
+
+    takes: list[Take]
+    passing: tuple[Guard, ...]
+    stops: tuple[tuple[Guard, bool], ...] = ()
+    step_ms: int | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Branch:
+    """Proceed edges to each of the arms, in order of preference."""
+
+    arms: list["Node"] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Reluctant:
+    """Proceeds to `after`; to `loop` only on events with which nothing in `after` can go on."""
+
+    loop: "Node"
+    after: "Node"
+
+
+@dataclass(eq=False, slots=True)
+class Greedy:
+    """What follows a greedy loop: events that the loop would take (`tests`) end it, until `until` has passed once."""
+
+    after: "Node"
+    tests: tuple[Test, ...]
+    until: Test
+    has_until: bool
+    rewritten: dict[int, "Greedy"]
+
+
+@dataclass(eq=False, slots=True)
+class NotNext:
+    """Proceeds to `after` on events that fail the test; on others, and on `stops`, the partial match ends."""
+
+    after: "Node"
+    test: Test
+    stops: tuple[Guard, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class Ending:
+    """The match is whole. `skipped`: an optional stage stood here and was passed by."""
+
+    skipped: bool
+
+
+@dataclass(eq=False, slots=True)
+class Absent:
+    """The match is whole once its time is over, if no forbidden event comes before."""
+
+    stops: tuple[Guard, ...]
+    absent_ms: int | None
+
+
+Node = Wait | Branch | Reluctant | Greedy | NotNext | Ending | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A move whose targets are nodes still."""
+
+    kind: MoveKind
+    guard: Guard
+    target: Node | None
+    stage: int = -1
+    step_ms: int | None = None
+    spared: bool = False
+    instead_of: tuple[tuple[Guard, int | None], ...] = ()
+    of_absence: bool = False
+
+
+@dataclass(slots=True)
+class _Closure:
+    """All that can be reached from a node by proceed edges."""
+
+    edges: list[_Edge] = field(default_factory=list)
+    stops: list[Guard] = field(default_factory=list)
+    ends: bool = False
+    ends_skipped: bool = False
+    absent: bool = False
+    absent_ms: int | None = None
+
+    def add(self, other: "_Closure") -> None:
+        self.edges += other.edges
+        self.stops += [stop for stop in other.stops if stop not in self.stops]
+        self.ends |= other.ends
+        self.ends_skipped |= other.ends_skipped
+        if other.absent:
+            self.absent, self.absent_ms = True, other.absent_ms
+
+
+class Flattening:
+    """Numbers the states that can be reached from a node; state 0 is the node itself."""
+
+    def __init__(self, start: Node) -> None:
+        self._closures: dict[int, _Closure] = {}
+        self._numbers: dict[tuple[int, str], int] = {}
+        self._nodes: list[tuple[Node, str]] = []
+        self._kept: list[Node] = []
+        self._number(start, "")
+        flat: list[State] = []
+        while len(flat) < len(self._nodes):
+            node, part = self._nodes[len(flat)]
+            flat.append(self._state(self._part(self._closure(node), part)))
+        self.states = tuple(_with_restlessness(state, flat) for state in flat)
+
+    def _number(self, node: Node, part: str) -> int:
+        key = (id(node), part)
+        if key not in self._numbers:
+            self._numbers[key] = len(self._nodes)
+            self._nodes.append((node, part))
+        return self._numbers[key]
+
+    def _closure(self, node: Node, path: tuple[int, ...] = ()) -> _Closure:
+        known = self._closures.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in path:  # a loop whose round may be empty: its edges are already on the list
+            return _Closure()
+        closure = self._follow(node, (*path, id(node)))
+        if not path:
+            self._closures[id(node)] = closure
+            self._kept.append(node)  # its id must stay its own
+        return closure
+
+    def _follow(self, node: Node, path: tuple[int, ...]) -> _Closure:
+        match node:
+            case Wait():
+                closure = _of_wait(node)
+            case Branch():
+                closure = _Closure()
+                for arm in node.arms:
+                    closure.add(self._closure(arm, path))
+            case Reluctant():
+                closure = _of_reluctant(self._closure(node.loop, path), self._closure(node.after, path))
+            case Greedy():
+                closure = _of_greedy(node, self._closure(node.after, path))
+            case NotNext():
+                closure = _of_not_next(node, self._closure(node.after, path))
+            case Ending():
+                closure = _Closure(ends=not node.skipped, ends_skipped=node.skipped)
+            case Absent():
+                waiting = [_Edge(MoveKind.PASS, Guard(), node, of_absence=True)]
+                closure = _Closure(waiting, list(node.stops), absent=True, absent_ms=node.absent_ms)
+        return closure
+
+    def _part(self, closure: _Closure, part: str) -> _Closure:
+        """The closure, its waiting for an absence alone, or all but that."""
+        if not part:
+            return closure
+        kept = [edge for edge in closure.edges if edge.of_absence == (part == "absence")]
+        if part == "absence":
+            return _Closure(kept, closure.stops, absent=True, absent_ms=closure.absent_ms)
+        return _Closure(kept, closure.stops)
+
+    def _targets(self, node: Node) -> tuple[tuple[int, ...], bool]:
+        closure = self._closure(node)
+        whole = closure.ends or closure.ends_skipped
+        if not closure.edges and not closure.absent:
+            return (), whole
+        if closure.absent_ms is not None and any(not edge.of_absence for edge in closure.edges):
+            return (self._number(node, "rest"), self._number(node, "absence")), whole
+        return (self._number(node, ""),), whole
+
+    def _state(self, closure: _Closure) -> State:
+        moves: list[Move] = []
+        for edge in closure.edges:
+            targets, whole = ((), True) if edge.target is None else self._targets(edge.target)
+            moves.append(
+                Move(
+                    edge.kind,
+                    edge.guard,
+                    targets,
+                    edge.stage,
+                    completes=whole and edge.kind is not MoveKind.PASS,
+                    step_ms=edge.step_ms,
+                    spared=edge.spared,
+                    instead_of=edge.instead_of,
+                )
+            )
+        steps = [move.step_ms for move in moves]
+        limit = max((step for step in steps if step is not None), default=None)
+        interest = 0
+        for guard in (*closure.stops, *(move.guard for move in moves)):
+            interest |= guard.bits
+        for move in moves:
+            for guard, _ in move.instead_of:
+                interest |= guard.bits
+        return State(
+            tuple(moves),
+            tuple(closure.stops),
+            closure.absent,
+            closure.absent_ms,
+            None if None in steps else limit,
+            interest,
+        )
+
+
+def _of_wait(node: Wait) -> _Closure:
+    spared = any(spares for _, spares in node.stops)
+    edges = [
+        _Edge(MoveKind.TAKE, take.guard, take.target(), take.stage, take.step_ms, spared=spared)
+        for take in node.takes
+    ]
+    edges += [_Edge(MoveKind.PASS, guard, node, step_ms=node.step_ms) for guard in node.passing]
+    return _Closure(edges, list(dict.fromkeys(guard for guard, _ in node.stops)))
+
+
+def _of_reluctant(loop: _Closure, after: _Closure) -> _Closure:
+    closure = _Closure(stops=list(loop.stops))
+    if not (after.ends or after.ends_skipped):
+        first = tuple((edge.guard, edge.step_ms) for edge in after.edges)
+        closure.edges = [_rebuilt(edge, instead_of=(*edge.instead_of, *first)) for edge in loop.edges]
+    closure.add(after)
+    return closure
+
+
+def _of_not_next(node: NotNext, after: _Closure) -> _Closure:
+    clear = Guard.failing(node.test)
+    edges = []
+    for edge in after.edges:
+        guard = edge.guard.also(clear)
+        if guard is not None:
+            edges.append(_rebuilt(edge, guard=guard))
+    if after.ends and clear is not None:
+        edges.append(_Edge(MoveKind.COMPLETE, clear, None))
+    stops = [Guard.passing(node.test), *node.stops, *after.stops]
+    return _Closure(
+        edges, stops, ends_skipped=after.ends_skipped, absent=after.absent, absent_ms=after.absent_ms
+    )
+
+
+def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
+    still: Guard | None = Guard()
+    for test in node.tests:
+        still = still.also(Guard.failing(test)) if still is not None else None
+    if node.has_until:
+        still = still.also(Guard.failing(node.until)) if still is not None else None
+    over = Guard.passing(node.until) if node.has_until else None
+    edges = []
+    for edge in after.edges:
+        ended = edge.guard.also(over)
+        if ended is not None:
+            edges.append(_rebuilt(edge, guard=ended))
+        guard = edge.guard.also(still)
+        if guard is None:
+            continue
+        target = edge.target
+        if edge.kind is MoveKind.PASS and target is not None:
+            target = node.rewritten.get(id(target)) or Greedy(
+                target, node.tests, node.until, node.has_until, node.rewritten
+            )
+            node.rewritten[id(edge.target)] = target
+        edges.append(_rebuilt(edge, guard=guard, target=target))
+    return _Closure(edges, after.stops, after.ends, after.ends_skipped, after.absent, after.absent_ms)
+
+
+def _rebuilt(
+    edge: _Edge,
+    *,
+    guard: Guard | None = None,
+    target: Node | None = None,
+    instead_of: tuple[tuple[Guard, int | None], ...] | None = None,
+) -> _Edge:
+    return _Edge(
+        edge.kind,
+        edge.guard if guard is None else guard,
+        edge.target if target is None else target,
+        edge.stage,
+        edge.step_ms,
+        edge.spared,
+        edge.instead_of if instead_of is None else instead_of,
+        edge.of_absence,
+    )
+
+
+def _with_restlessness(state: State, states: list[State]) -> State:
+    """Whether an event that shows no bit of the state's interest leaves a partial match just as it is."""
+    blank = [move for move in state.moves if not move.guard.need]
+    stops = any(not stop.need for stop in state.stops)
+    calm = all(move.kind is MoveKind.PASS and _is_sure(move.guard) and not move.instead_of for move in blank)
+    restless = stops or not calm
+    if not restless:
+        after = [states[target] for move in blank for target in move.targets]
+        reached = [move for target in after for move in target.moves]
+        restless = reached != list(state.moves) or any(target.absent for target in after) != state.absent
+        restless |= {stop for target in after for stop in target.stops} != set(state.stops)
+    return State(
+        state.moves, state.stops, state.absent, state.absent_ms, state.step_limit_ms, state.interest, restless
+    )
+
+
+def _is_sure(guard: Guard) -> bool:
+    """Whether an event without any of the bits passes: a test that names a bit can't be true of it."""
+    return all(not wanted and isinstance(getattr(test, "bit", None), int) for test, wanted in guard.tests)

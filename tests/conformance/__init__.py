@@ -1,0 +1,1 @@
+"""The matcher against conformance cases from outside."""
