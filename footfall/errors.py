@@ -62,6 +62,18 @@ class PatternFilesError(UsageError):
         super().__init__("\n".join([f"{head}:", *(f"  - {problem}" for problem in self.problems)]))
 
 
+class MatchError(FootfallError):
+    """A match can't be handed out as its pattern asks: its skip strategy must hit a stage, and can't.
+
+    Attributes:
+        pattern: the pattern's name.
+    """
+
+    def __init__(self, message: str, *, pattern: str) -> None:
+        self.pattern = pattern
+        super().__init__(f"pattern {pattern!r}: {message}")
+
+
 class SourceError(FootfallError):
     """An input can't be read (any further).
 

@@ -13,14 +13,12 @@ top unknown is not true. Money (`value`) reads in units of its currency, as it w
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 
 import polars as pl
 
-from footfall.envelope import FIELD_BY_NAME, MILLIONTHS
 from footfall.errors import ExpressionError
-from footfall.event_property import PropertyKind, PropertyPath, property_reader
+from footfall.event_property import PropertyKind
+from footfall.expression_leaves import EventField, EventProperty, PolarsCondition
 from footfall.expression_nodes import (
     COMPARE,
     COMPUTE,
@@ -30,7 +28,6 @@ from footfall.expression_nodes import (
     Comparison,
     Constant,
     Expression,
-    Leaf,
     LowerCase,
     Membership,
     Not,
@@ -38,14 +35,14 @@ from footfall.expression_nodes import (
     TextTest,
     constant,
 )
-from footfall.expression_values import Kind, kind_of, plain_value, time_from_ms
+from footfall.expression_values import plain_value, time_from_ms
 from footfall.polars_condition import (
     JsonValue,
-    boolean_problem,
     not_row_by_row,
     polars_expression_from_json,
     polars_expression_json,
 )
+from footfall.taken import READERS as TAKEN_READERS
 
 __all__ = [
     "EventField",
@@ -58,119 +55,8 @@ __all__ = [
     "field",
     "polars_condition",
     "property_",
+    "subtype",
 ]
-
-_DTYPES: dict[PropertyKind, pl.DataType] = {
-    "text": pl.String(),
-    "number": pl.Float64(),
-    "boolean": pl.Boolean(),
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class EventField(Leaf):
-    """A field of the event, by its name in the envelope. Made by `field`."""
-
-    name: str
-
-    def _kind(self, schema: pl.Schema) -> Kind:
-        dtype = schema.get(self.name)
-        if dtype is None:
-            close = get_close_matches(self.name, schema.names(), n=1, cutoff=0.5)
-            guess = f"did you mean {close[0]!r}? " if close else ""
-            raise ExpressionError(
-                f"events have no field {self.name!r}; {guess}Fields outside the envelope are properties: "
-                f"write property_({self.name!r})"
-            )
-        kind = kind_of(dtype)
-        if kind is None:
-            raise ExpressionError(f"field {self.name!r} is {dtype}, which conditions can't read")
-        return kind
-
-    def _column(self, schema: pl.Schema) -> pl.Expr:
-        column = pl.col(self.name)
-        if self._is_money(schema):
-            return column / MILLIONTHS
-        return column.cast(pl.String) if isinstance(schema[self.name], (pl.Categorical, pl.Enum)) else column
-
-    def _is_money(self, schema: pl.Schema) -> bool:
-        known = FIELD_BY_NAME.get(self.name)
-        return known is not None and known.sent == "money" and schema[self.name] == known.dtype
-
-    def _reads(self) -> frozenset[str]:
-        return frozenset((self.name,))
-
-    def _json(self) -> JsonValue:
-        return {"field": self.name}
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class EventProperty(Leaf):
-    """A value inside the event's JSON properties. Made by `property_`."""
-
-    path: PropertyPath
-    type: PropertyKind
-
-    def __post_init__(self) -> None:
-        if not self.path or "" in self.path:
-            raise ExpressionError(f"a property's path is one or more names; {self.path!r} isn't")
-        if self.type not in _DTYPES:
-            raise ExpressionError(f"a property's type is text, number or boolean, not {self.type!r}")
-
-    def _kind(self, schema: pl.Schema) -> Kind:
-        if schema.get("properties") != pl.String:
-            raise ExpressionError(f"'{self}' needs a text column 'properties' with JSON")
-        return self.type
-
-    def _column(self, schema: pl.Schema) -> pl.Expr:  # noqa: ARG002  # properties are one text column
-        read = property_reader(self.path, self.type)
-        dtype = _DTYPES[self.type]
-
-        def read_all(documents: pl.Series) -> pl.Series:
-            return pl.Series(documents.name, [read(text) for text in documents.to_list()], dtype=dtype)
-
-        return pl.col("properties").map_batches(read_all, return_dtype=dtype, is_elementwise=True)
-
-    def _reads(self) -> frozenset[str]:
-        return frozenset(("properties",))
-
-    def _json(self) -> JsonValue:
-        return {"property": list(self.path), "type": self.type}
-
-    def __str__(self) -> str:
-        return f"property {'.'.join(self.path)}"
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class PolarsCondition(Leaf):
-    """A Boolean Polars expression as it stands, for what the language lacks. Made by `polars_condition`."""
-
-    expr: pl.Expr
-    words: str
-
-    def _kind(self, schema: pl.Schema) -> Kind:
-        for name in sorted(self.columns()):
-            if name not in schema:
-                EventField(name).kind(schema)
-        problem = boolean_problem(self.expr, schema)
-        if problem:
-            raise ExpressionError(f"'{self}': {problem}")
-        return "boolean"
-
-    def _column(self, schema: pl.Schema) -> pl.Expr:  # noqa: ARG002  # it names its columns itself
-        return self.expr
-
-    def _reads(self) -> frozenset[str]:
-        return frozenset(self.expr.meta.root_names())
-
-    def _json(self) -> JsonValue:
-        return {"polars": polars_expression_json(self.expr), "words": self.words}
-
-    def __str__(self) -> str:
-        return self.words
 
 
 def field(name: str) -> EventField:
@@ -204,6 +90,20 @@ def polars_condition(expr: pl.Expr, *, words: str) -> PolarsCondition:
     if problem:
         raise ExpressionError(f"'{words}': {problem}")
     return PolarsCondition(expr, words)
+
+
+def subtype(*names: str) -> Expression:
+    """Whether the event is of one of these types, or of a subtype of one.
+
+    The type is in the event's name: `booking_started` is a subtype of `booking`.
+
+    Raises:
+        ExpressionError: there is no name, or an empty one.
+    """
+    if not names or "" in names:
+        raise ExpressionError("subtype takes names of events, such as 'booking'")
+    own = event.is_in(names)
+    return AnyOf((own, *(event.starts_with(f"{name}_") for name in names)))
 
 
 def expression_from_dict(data: JsonValue) -> Expression:
@@ -251,6 +151,10 @@ def _text_reader(test: str) -> Callable[[JsonValue], Expression]:
     return lambda data: TextTest(test, expression_from_dict(data[test][0]), data[test][1])
 
 
+def _taken_reader(name: str) -> Callable[[JsonValue], Expression]:
+    return lambda data: TAKEN_READERS[name](data[name], expression_from_dict)
+
+
 _READERS: dict[str, Callable[[JsonValue], Expression]] = {
     "field": lambda data: EventField(str(data["field"])),
     "property": lambda data: EventProperty(tuple(data["property"]), data["type"]),
@@ -266,6 +170,7 @@ _READERS: dict[str, Callable[[JsonValue], Expression]] = {
     "not": lambda data: Not(expression_from_dict(data["not"])),
     "polars": lambda data: PolarsCondition(polars_expression_from_json(data["polars"]), str(data["words"])),
     **{test: _text_reader(test) for test in TextTest.WORDS},
+    **{name: _taken_reader(name) for name in TAKEN_READERS},
 }
 
 

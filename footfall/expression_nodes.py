@@ -1,10 +1,10 @@
-"""The nodes of the condition language: what they mean, how they lower to Polars, how they print.
+"""The nodes of the condition language: what they mean, how they are evaluated, how they print.
 
 Pattern authors use `footfall.expression`, which says what the language means and makes the first node of
 every condition; the operators and methods here make the others.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,16 @@ from typing import ClassVar
 
 import polars as pl
 
-from footfall.envelope import SCHEMA, TIME
+from footfall import expression_closures as closures
+from footfall.envelope import TIME
 from footfall.errors import ExpressionError
-from footfall.expression_values import Kind, Scalar, canonical_json, epoch_ms, plain_value
+from footfall.expression_base import Build, Compute, Node
+from footfall.expression_values import Kind, Scalar, epoch_ms, plain_value
 from footfall.polars_condition import JsonValue
 
 
-class Expression(ABC):
-    """One node: a value that an event has, or a condition on it. Immutable; hashable by meaning.
+class Expression(Node):
+    """A node, with the operators and methods that build larger ones from it.
 
     Because `==` builds a condition, an equal expression isn't found in a set or a dict: use `key()` there.
     """
@@ -31,72 +33,8 @@ class Expression(ABC):
         """The expressions that this one is made of, from left to right."""
         return self._children()
 
-    def kind(self, schema: pl.Schema) -> Kind:
-        """What it gives on a frame of that schema.
-
-        Raises:
-            ExpressionError: it can't give anything there: a column is unknown, or types don't go together.
-        """
-        return self._kind(schema)
-
-    def column(self, schema: pl.Schema) -> pl.Expr:
-        """The same in Polars, null where it is unknown, once `kind` has passed."""
-        return self._column(schema)
-
-    def to_dict(self) -> JsonValue:
-        """The same as a JSON value, for `expression_from_dict`."""
-        return self._json()
-
-    def columns(self) -> frozenset[str]:
-        """The event columns that it reads."""
-        return self._reads().union(*(child.columns() for child in self.children))
-
-    @property
-    def depends_on_match(self) -> bool:
-        """Whether the answer needs more than the event at hand, so that it can't be a column."""
-        return any(child.depends_on_match for child in self.children)
-
     @abstractmethod
     def _children(self) -> "tuple[Expression, ...]": ...
-
-    @abstractmethod
-    def _kind(self, schema: pl.Schema) -> Kind: ...
-
-    @abstractmethod
-    def _column(self, schema: pl.Schema) -> pl.Expr: ...
-
-    @abstractmethod
-    def _json(self) -> JsonValue: ...
-
-    def _reads(self) -> frozenset[str]:
-        return frozenset()
-
-    def check(self, schema: pl.Schema = SCHEMA) -> None:
-        """Make sure that it is a condition on events of that schema.
-
-        Raises:
-            ExpressionError: a column is unknown, types don't go together, or it isn't true or false.
-        """
-        kind = self.kind(schema)
-        if kind != "boolean":
-            raise ExpressionError(f"'{self}' is a {kind}, and a condition must be true or false; compare it")
-
-    def to_polars(self, schema: pl.Schema = SCHEMA) -> pl.Expr:
-        """The condition as a Boolean Polars expression without nulls: unknown is not true.
-
-        Raises:
-            ExpressionError: as `check` does.
-        """
-        self.check(schema)
-        return self.column(schema).fill_null(False)
-
-    def key(self) -> str:
-        """Its meaning as canonical JSON: the order of what `&` and `|` join doesn't matter."""
-        return canonical_json(self.to_dict())
-
-    def same_as(self, other: "Expression") -> bool:
-        """Whether both mean the same."""
-        return self.key() == other.key()
 
     def is_null(self) -> "Expression":
         """Whether the event lacks it; never unknown."""
@@ -146,8 +84,7 @@ class Expression(ABC):
     def __ge__(self, other: object) -> "Expression":
         return Comparison(">=", self, constant(other))
 
-    def __hash__(self) -> int:
-        return hash(self.key())
+    __hash__ = Node.__hash__
 
     def __add__(self, other: object) -> "Expression":
         return Arithmetic("+", self, constant(other))
@@ -191,15 +128,6 @@ class Expression(ABC):
     def __invert__(self) -> "Expression":
         return Not(self)
 
-    def __bool__(self) -> bool:
-        raise ExpressionError(
-            f"'{self}' is a condition on events to come, not true or false now; write & for 'and', "
-            "| for 'or', ~ for 'not', each comparison in parentheses, and .is_in([...]) for 'in'"
-        )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self}>"
-
 
 class Leaf(Expression):
     """A node without operands."""
@@ -231,6 +159,10 @@ class Constant(Leaf):
         if isinstance(self.value, datetime):
             return pl.lit(epoch_ms(self.value)).cast(TIME)
         return pl.lit(self.value)
+
+    def _compute(self, build: Build) -> Compute:  # noqa: ARG002  # the same everywhere
+        value = epoch_ms(self.value) if isinstance(self.value, datetime) else self.value
+        return lambda _: value
 
     def _json(self) -> JsonValue:
         return {"time": epoch_ms(self.value)} if isinstance(self.value, datetime) else self.value
@@ -274,6 +206,9 @@ class Comparison(_Binary):
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return COMPARE[self.operator][1](self.left.column(schema), self.right.column(schema))
 
+    def _compute(self, build: Build) -> Compute:
+        return closures.compared(self.operator, build(self.left), build(self.right))
+
     def _json(self) -> JsonValue:
         return {"compare": [self.left.to_dict(), self.operator, self.right.to_dict()]}
 
@@ -306,6 +241,9 @@ class Arithmetic(_Binary):
         result = COMPUTE[self.operator](left.cast(pl.Float64), right.cast(pl.Float64))
         return pl.when(result.is_finite()).then(result)
 
+    def _compute(self, build: Build) -> Compute:
+        return closures.computed(self.operator, build(self.left), build(self.right))
+
     def _json(self) -> JsonValue:
         return {"arithmetic": [self.left.to_dict(), self.operator, self.right.to_dict()]}
 
@@ -330,6 +268,9 @@ class LowerCase(_Unary):
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return self.operand.column(schema).str.to_lowercase()
+
+    def _compute(self, build: Build) -> Compute:
+        return closures.lower_case(build(self.operand))
 
     def _json(self) -> JsonValue:
         return {"lower_case": self.operand.to_dict()}
@@ -372,6 +313,9 @@ class TextTest(Expression):
             case _:
                 return text.contains(self.text, literal=True)
 
+    def _compute(self, build: Build) -> Compute:
+        return closures.text_tested(self.test, build(self.operand), self.text)
+
     def _json(self) -> JsonValue:
         return {self.test: [self.operand.to_dict(), self.text]}
 
@@ -392,6 +336,9 @@ class NullTest(_Unary):
     def _column(self, schema: pl.Schema) -> pl.Expr:
         value = self.operand.column(schema)
         return value.is_null() if self.absent else value.is_not_null()
+
+    def _compute(self, build: Build) -> Compute:
+        return closures.null_tested(build(self.operand), absent=self.absent)
 
     def _json(self) -> JsonValue:
         return {"is_null" if self.absent else "is_not_null": self.operand.to_dict()}
@@ -420,6 +367,9 @@ class Membership(_Unary):
         if self.operand.kind(schema) == "text":
             return operand.is_in([value.value for value in self.values])
         return pl.any_horizontal([operand == value.column(schema) for value in self.values])
+
+    def _compute(self, build: Build) -> Compute:
+        return closures.is_one_of(build(self.operand), [build(value) for value in self.values])
 
     def _json(self) -> JsonValue:
         return {"is_in": [self.operand.to_dict(), [value.to_dict() for value in self.values]]}
@@ -461,6 +411,9 @@ class AllOf(_Logic):
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return pl.all_horizontal([operand.column(schema) for operand in self.operands])
 
+    def _compute(self, build: Build) -> Compute:
+        return closures.all_are_true([build(operand) for operand in self.operands])
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AnyOf(_Logic):
@@ -470,6 +423,9 @@ class AnyOf(_Logic):
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return pl.any_horizontal([operand.column(schema) for operand in self.operands])
+
+    def _compute(self, build: Build) -> Compute:
+        return closures.one_is_true([build(operand) for operand in self.operands])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -482,6 +438,9 @@ class Not(_Unary):
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return self.operand.column(schema).not_()
+
+    def _compute(self, build: Build) -> Compute:
+        return closures.negated(build(self.operand))
 
     def _json(self) -> JsonValue:
         return {"not": self.operand.to_dict()}
@@ -525,4 +484,5 @@ def _needs_condition(operand: Expression, schema: pl.Schema, operator: str) -> N
 
 
 def _inner(operand: Expression) -> str:
-    return str(operand) if isinstance(operand, (Leaf, LowerCase)) else f"({operand})"
+    loose = isinstance(operand, (_Binary, _Logic, TextTest, NullTest, Membership, Not))
+    return f"({operand})" if loose else str(operand)

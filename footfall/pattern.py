@@ -13,84 +13,47 @@ error points at the line; what needs the whole is checked by `check`, which whoe
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from footfall.duration import format_duration, parse_duration
+import polars as pl
+
+from footfall import pattern_check, pattern_json
+from footfall.duration import parse_duration
 from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
-from footfall.expression import EventField, Expression, expression_from_dict
-from footfall.expression_values import canonical_json
+from footfall.expression import EventField, Expression
+from footfall.expression_values import Kind, canonical_json
+from footfall.pattern_check import LONGEST_WITHIN_MS, MOST_TIMES
+from footfall.pattern_spec import Contiguity, Inner, Skip
+from footfall.pattern_stage import Stage, all_of_any_order, either, placed, stage
+from footfall.pattern_words import describe, pattern_list
 from footfall.polars_condition import JsonValue
+from footfall.taken import of_match_alone
 
-Contiguity = Literal["begin", "strict", "relaxed", "any", "not_next", "not_followed_by"]
-Inner = Literal["relaxed", "strict"]
-Skip = Literal["no_skip", "to_next", "past_last"]
+__all__ = [
+    "LONGEST_WITHIN_MS",
+    "MOST_TIMES",
+    "Contiguity",
+    "Duration",
+    "Inner",
+    "Pattern",
+    "Severity",
+    "Skip",
+    "Stage",
+    "all_of_any_order",
+    "either",
+    "pattern_list",
+    "stage",
+]
+
 Severity = Literal["info", "warning", "critical"]
-
-LONGEST_WITHIN_MS = 400 * 86_400_000
-MOST_TIMES = 1000
+Duration = str | int | timedelta
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-_LONGEST_STAGE_NAME = 64
-_STAGE_WORDS: dict[Contiguity, str] = {
-    "begin": "starts with",
-    "strict": "directly followed by",
-    "relaxed": "followed by",
-    "any": "followed by any",
-    "not_next": "not directly followed by",
-    "not_followed_by": "not followed by",
-}
-_SKIP_WORDS: dict[Skip, str] = {
-    "no_skip": "every match counts",
-    "to_next": "after a match, others that begin with the same event are dropped",
-    "past_last": "after a match, the next one begins behind its last event",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of a pattern.
-
-    Attributes:
-        name: names the stage's events in a match; unique in its pattern.
-        contiguity: how it joins on to what comes before it.
-        condition: what its events must be like; None takes every event.
-        times: how many events it takes, exactly.
-        inner: whether other events may come between those (`relaxed`) or not (`strict`).
-    """
-
-    name: str
-    contiguity: Contiguity
-    condition: Expression | None = None
-    times: int = 1
-    inner: Inner = "relaxed"
-
-    @property
-    def forbids(self) -> bool:
-        """Whether it says what must not come; such a stage takes no event."""
-        return self.contiguity in ("not_next", "not_followed_by")
-
-    def __str__(self) -> str:
-        condition = "any event" if self.condition is None else str(self.condition)
-        times = (
-            f", {self.times} times{' in a row' if self.inner == 'strict' else ''}" if self.times > 1 else ""
-        )
-        return f"{_STAGE_WORDS[self.contiguity]} {self.name!r} ({condition}){times}"
-
-    def to_dict(self) -> JsonValue:
-        """The stage as a JSON value; what is as usual is left out."""
-        data: dict[str, JsonValue] = {"name": self.name, "contiguity": self.contiguity}
-        if self.condition is not None:
-            data["where"] = self.condition.to_dict()
-        if self.times != 1:
-            data["times"] = self.times
-            data["inner"] = self.inner
-        return data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +73,12 @@ class Pattern:
         within_ms: a match's events lie less than this from its first one; None for no bound.
         same_field: the pattern runs for each value of this field on its own; None for all events together.
         skip: which further matches a match rules out.
+        skip_stage: the stage of `to_first` and `to_last`.
+        skip_raises: whether a match in which that stage took no event is an error, and not as `no_skip`.
+        ties_by: the field that orders events of the same time; None for the order of arrival.
+        gives_timeouts: whether partial matches that time out are given out too.
+        outputs: names and values that go with each match.
+        schema: the events' schema, against which conditions are checked; no part of what is compared or kept.
     """
 
     name: str
@@ -121,6 +90,12 @@ class Pattern:
     within_ms: int | None = None
     same_field: str | None = None
     skip: Skip = "no_skip"
+    skip_stage: str | None = None
+    skip_raises: bool = False
+    ties_by: str | None = None
+    gives_timeouts: bool = False
+    outputs: tuple[tuple[str, Expression], ...] = ()
+    schema: pl.Schema = field(default_factory=lambda: SCHEMA, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not _is_text(self.name) or not _NAME.fullmatch(self.name):
@@ -129,213 +104,291 @@ class Pattern:
                 pattern=str(self.name),
             )
         if self.severity not in get_args(Severity):
-            raise self._error(
-                f"severity {self.severity!r} is unknown; use {', '.join(get_args(Severity))}", None
-            )
+            raise self._error(f"severity {self.severity!r} is unknown; use {', '.join(get_args(Severity))}")
         if isinstance(self.tags, str):
-            raise self._error(f'tags are a tuple of words; write tags=("{self.tags}",)', None)
+            raise self._error(f'tags are a tuple of words; write tags=("{self.tags}",)')
         object.__setattr__(self, "tags", tuple(self.tags))
 
-    def begin(self, name: str, condition: Expression | None = None) -> "Pattern":
-        """The first stage. Without a condition it takes every event, as any stage that takes events does."""
-        return self.with_stage(Stage(name, "begin", condition))
+    def begin(
+        self, what: "str | Stage | Pattern", condition: "Expression | Pattern | None" = None
+    ) -> "Pattern":
+        """The first stage that takes events.
 
-    def next(self, name: str, condition: Expression | None = None) -> "Pattern":
-        """A stage that takes the visitor's very next event, or the partial match ends (strict)."""
-        return self.with_stage(Stage(name, "strict", condition))
+        Args:
+            what: the stage's name; or a pattern that is made of stages alone, as a group, which its name names;
+                or what `either` or `all_of_any_order` gave.
+            condition: what its events are like; None takes every event. Or a group, if `what` is a name.
+        """
+        return self.with_stage(self._placed("begin", what, condition, None))
 
-    def followed_by(self, name: str, condition: Expression | None = None) -> "Pattern":
-        """A stage that takes the first later event that fits; others in between are skipped (relaxed)."""
-        return self.with_stage(Stage(name, "relaxed", condition))
+    def next(
+        self,
+        what: "str | Stage | Pattern",
+        condition: "Expression | Pattern | None" = None,
+        *,
+        within: Duration | None = None,
+    ) -> "Pattern":
+        """A stage that takes the visitor's very next event, or the partial match ends (strict).
 
-    def followed_by_any(self, name: str, condition: Expression | None = None) -> "Pattern":
-        """A stage that takes each later event that fits, for a match each (non-deterministic relaxed)."""
-        return self.with_stage(Stage(name, "any", condition))
+        `what` and `condition` are as in `begin`; `within` as in `step_within`.
+        """
+        return self.with_stage(self._placed("strict", what, condition, within))
+
+    def followed_by(
+        self,
+        what: "str | Stage | Pattern",
+        condition: "Expression | Pattern | None" = None,
+        *,
+        within: Duration | None = None,
+    ) -> "Pattern":
+        """A stage that takes the first later event that fits; others in between are skipped (relaxed).
+
+        `what` and `condition` are as in `begin`; `within` as in `step_within`.
+        """
+        return self.with_stage(self._placed("relaxed", what, condition, within))
+
+    def followed_by_any(
+        self,
+        what: "str | Stage | Pattern",
+        condition: "Expression | Pattern | None" = None,
+        *,
+        within: Duration | None = None,
+    ) -> "Pattern":
+        """A stage that takes each later event that fits, for a match each (non-deterministic relaxed).
+
+        `what` and `condition` are as in `begin`; `within` as in `step_within`.
+        """
+        return self.with_stage(self._placed("any", what, condition, within))
 
     def not_next(self, name: str, condition: Expression) -> "Pattern":
-        """The visitor's very next event must not be like this."""
+        """The visitor's very next event must not be like this; at the end, a match waits for that event."""
         return self.with_stage(Stage(name, "not_next", condition))
 
-    def not_followed_by(self, name: str, condition: Expression) -> "Pattern":
-        """No such event may come before the next stage's; at the end, none before `within` has passed."""
-        return self.with_stage(Stage(name, "not_followed_by", condition))
+    def not_followed_by(
+        self, name: str, condition: Expression, *, within: Duration | None = None
+    ) -> "Pattern":
+        """No such event may come before the next stage's; at the end, none before the time is up.
+
+        That time is the pattern's `within`, from the first event, or the one given here, from the last event.
+        """
+        return self.with_stage(self._placed("not_followed_by", name, condition, within))
+
+    def absent(self, name: str, condition: Expression, *, for_: Duration) -> "Pattern":
+        """Before `begin`: no such event came in the time `for_` before the first event of a match.
+
+        An event exactly `for_` before doesn't stand in the way. The time before the visitor's first
+        event counts as absence.
+        """
+        ms = self._ms("absent", for_, name)
+        return self.with_stage(Stage(name, "not_followed_by", condition, absent_ms=ms))
 
     def with_stage(self, stage: Stage) -> "Pattern":
         """The pattern with a stage more at its end; what the methods above are short for."""
-        if not _is_text(stage.name) or not 0 < len(stage.name.strip()) <= _LONGEST_STAGE_NAME:
-            raise self._error(f"a stage's name is a text of 1 to {_LONGEST_STAGE_NAME} characters", stage)
-        if stage.name in (known.name for known in self.stages):
-            raise self._error("the name is taken by an earlier stage; names are unique in a pattern", stage)
-        if not self.stages and stage.contiguity != "begin":
-            raise self._error("the first stage is written with .begin(...)", stage)
-        if self.stages and stage.contiguity == "begin":
-            raise self._error("begin is for the first stage; use next, followed_by or followed_by_any", stage)
-        if stage.condition is None and stage.forbids:
-            raise self._error("a stage that forbids events needs a condition that says which", stage)
-        if stage.contiguity not in get_args(Contiguity):
-            known = ", ".join(get_args(Contiguity))
-            raise self._error(f"contiguity {stage.contiguity!r} is unknown; use {known}", stage)
-        self._check_condition(stage)
-        pattern = replace(self, stages=(*self.stages, Stage(stage.name, stage.contiguity, stage.condition)))
-        pattern = pattern if stage.times == 1 else pattern.times(stage.times)
-        return pattern if stage.inner == "relaxed" else pattern.consecutive()
+        if not isinstance(stage, Stage):
+            raise self._error(f"{stage!r} is no stage; give a name, a stage or a group")
+        pattern_check.check_stage(stage, self.stages, self.schema, self.name)
+        return replace(self, stages=(*self.stages, stage))
 
-    def times(self, count: int) -> "Pattern":
-        """The last stage takes exactly `count` events; others may lie between them."""
-        stage = self._last("times")
-        if stage.forbids:
-            raise self._error("a stage that forbids events can't be repeated", stage)
-        if stage.times != 1:
-            raise self._error("times is given twice", stage)
-        if not _is_count(count) or not 1 <= count <= MOST_TIMES:
-            raise self._error(f"times takes a whole number from 1 to {MOST_TIMES}, not {count!r}", stage)
-        return self._with_last(replace(stage, times=count))
+    def times(self, count: int, most: int | None = None, *, each_within: Duration | None = None) -> "Pattern":
+        """The last stage comes `count` times, or `count` to `most` times; from 0, it may also not come at all.
+
+        `each_within` bounds the time from each occurrence to the next, the first's own step included: exclusive.
+        """
+        last = self._unquantified("times")
+        if most is None:
+            return self._with_last(last, times=count, each_within_ms=self._each(each_within, last))
+        if (
+            not _is_count(count)
+            or not _is_count(most)
+            or not max(count, 1) <= most <= MOST_TIMES
+            or count < 0
+        ):
+            raise self._error(
+                f"times takes two whole numbers, the first not over the second, up to {MOST_TIMES}", last.name
+            )
+        return self._with_last(
+            last,
+            times=max(count, 1),
+            more=most - max(count, 1),
+            optional=last.optional or count == 0,
+            each_within_ms=self._each(each_within, last),
+        )
+
+    def at_least(self, count: int, *, each_within: Duration | None = None) -> "Pattern":
+        """The last stage comes `count` times or more. `each_within` is as in `times`."""
+        last = self._unquantified("at_least")
+        return self._with_last(last, times=count, more=None, each_within_ms=self._each(each_within, last))
+
+    def one_or_more(self, *, each_within: Duration | None = None) -> "Pattern":
+        """The last stage comes once or more. `each_within` is as in `times`."""
+        return self.at_least(1, each_within=each_within)
+
+    def optional(self) -> "Pattern":
+        """The last stage may also not come at all."""
+        last = self._last("optional")
+        if last.optional:
+            raise self._error("optional is given twice", last.name)
+        return self._with_last(last, optional=True)
+
+    def greedy(self) -> "Pattern":
+        """The last stage, a loop, takes all it can before what follows may begin."""
+        return self._with_last(self._last("greedy"), greedy=True)
+
+    def reluctant(self) -> "Pattern":
+        """The last stage, a loop, takes no more than it must: what follows begins as soon as it can."""
+        return self._with_last(self._last("reluctant"), reluctant=True)
 
     def consecutive(self) -> "Pattern":
-        """The events of the last stage, which has `times`, follow each other directly."""
-        stage = self._last("consecutive")
-        if stage.times == 1:
-            raise self._error("consecutive is about a stage with times(2) or more before it", stage)
-        return self._with_last(replace(stage, inner="strict"))
+        """The occurrences of the last stage follow each other directly."""
+        return self._with_last(self._last("consecutive"), inner="strict")
 
-    def within(self, duration: str | int | timedelta) -> "Pattern":
+    def combinations(self) -> "Pattern":
+        """The last stage, a loop, takes any of the events that fit, for a match each way."""
+        return self._with_last(self._last("combinations"), inner="any")
+
+    def until(self, condition: Expression) -> "Pattern":
+        """An event like this ends the last stage, a loop without an upper bound, and isn't taken by it."""
+        last = self._last("until")
+        if last.until is not None:
+            raise self._error("until is given twice", last.name)
+        return self._with_last(last, until=condition)
+
+    def step_within(self, duration: Duration) -> "Pattern":
+        """The last stage's first event comes less than this after the last event taken before it."""
+        last = self._last("step_within")
+        if last.step_within_ms is not None:
+            raise self._error("the bound on its step is given twice", last.name)
+        return self._with_last(last, step_within_ms=self._ms("step_within", duration, last.name))
+
+    def within(self, duration: Duration) -> "Pattern":
         """All events of a match lie less than `duration` from its first: "30 min", a timedelta, or ms."""
         if self.within_ms is not None:
-            raise self._error("within is given twice", None)
-        try:
-            ms = parse_duration(duration)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise self._error(f"within: {error}", None) from error
-        return replace(self, within_ms=self._bounded(ms))
+            raise self._error("within is given twice")
+        return replace(self, within_ms=self._ms("within", duration, None))
 
     def same(self, field: str) -> "Pattern":
         """The pattern runs for each value of a field on its own; an event without it takes no part."""
         if self.same_field is not None:
-            raise self._error("same is given twice", None)
-        return replace(self, same_field=self._known_field(field))
+            raise self._error("same is given twice")
+        kind = self._field_kind("same", field)
+        if kind != "text":
+            raise self._error(f"same: field {field!r} is a {kind}; it takes one with texts")
+        return replace(self, same_field=field)
+
+    def tie_order(self, field: str) -> "Pattern":
+        """Events of the same time are taken in the order of a field, then of arrival; without it, they go first."""
+        if self.ties_by is not None:
+            raise self._error("tie_order is given twice")
+        self._field_kind("tie_order", field)
+        return replace(self, ties_by=field)
+
+    def with_timeouts(self) -> "Pattern":
+        """Partial matches that time out are given out too, once they are settled."""
+        return replace(self, gives_timeouts=True)
+
+    def output(self, **fields: Expression) -> "Pattern":
+        """Values that go with each match, by name, made from its events by stage: `last("a").field("value")`."""
+        for name, value in fields.items():
+            if name in dict(self.outputs):
+                raise self._error(f"output {name!r} is given twice")
+            if not isinstance(value, Expression):
+                raise self._error(f"output {name!r}: {value!r} is no expression")
+            try:
+                value.kind(self.schema)
+            except ExpressionError as error:
+                raise self._error(f"output {name!r}: {error}") from error
+            problem = of_match_alone(value)
+            if problem:
+                raise self._error(f"output {name!r}: {problem}")
+        return replace(self, outputs=(*self.outputs, *fields.items()))
 
     def no_skip(self) -> "Pattern":
         """Every match counts; this is the default."""
-        return replace(self, skip="no_skip")
+        return self._skipping("no_skip")
 
     def skip_to_next(self) -> "Pattern":
         """A match rules out the others that begin with the same event."""
-        return replace(self, skip="to_next")
+        return self._skipping("to_next")
 
     def skip_past_last(self) -> "Pattern":
         """A match rules out those that begin before its last event has passed."""
-        return replace(self, skip="past_last")
+        return self._skipping("past_last")
+
+    def skip_to_first(self, stage: str, *, raise_on_miss: bool = False) -> "Pattern":
+        """A match rules out those that begin before its first event of a stage.
+
+        Where the stage took none, it rules nothing out, or ends the run with an error if `raise_on_miss` asks.
+        """
+        return self._skipping("to_first", stage, raises=raise_on_miss)
+
+    def skip_to_last(self, stage: str, *, raise_on_miss: bool = False) -> "Pattern":
+        """A match rules out those that begin before its last event of a stage; else as `skip_to_first`."""
+        return self._skipping("to_last", stage, raises=raise_on_miss)
 
     def check(self) -> "Pattern":
         """The pattern itself, if it is whole.
 
         Raises:
-            PatternError: it has no stage, or ends with a stage that forbids events without a bound.
+            PatternError: it has no stage that takes events; ends with an absence without a bound; or asks for a
+                stage that isn't there, takes no events, or comes later.
         """
-        if not self.stages:
-            raise self._error("it has no stage; start with .begin(name, condition)", None)
-        last = self.stages[-1]
-        for stage in reversed(self.stages):
-            if not stage.forbids:
-                break
-            if stage.contiguity == "not_next":
-                raise self._error("not_next must be followed by a stage that takes an event", stage)
-        if last.contiguity == "not_followed_by" and self.within_ms is None:
-            raise self._error(
-                "an absence at the end needs .within(...), or it would be waited for without end", last
-            )
+        pattern_check.check_whole(self.stages, self.name, bounded=self.within_ms is not None)
+        if self.skip_stage is not None:
+            pattern_check.check_taker(self.skip_stage, self.stages, self.name, "it skips to")
+        for name, value in self.outputs:
+            for asked in sorted(value.stages()):
+                pattern_check.check_taker(asked, self.stages, self.name, f"output {name!r} asks for")
         return self
 
     @property
     def version(self) -> str:
         """12 hexadecimal digits that name what the pattern means."""
-        meaning = canonical_json({"stages": [_meaning(stage) for stage in self.stages], **self._bounds()})
+        meaning = canonical_json(pattern_json.meaning(self))
         return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
     def columns(self) -> frozenset[str]:
         """The event columns that it reads."""
-        same = frozenset(() if self.same_field is None else (self.same_field,))
-        return same.union(
-            *(stage.condition.columns() for stage in self.stages if stage.condition is not None)
-        )
+        own = frozenset(name for name in (self.same_field, self.ties_by) if name is not None)
+        conditions = (condition for stage in self.stages for condition in stage.conditions())
+        outputs = (value.columns() for _, value in self.outputs)
+        return own.union(*(condition.columns() for condition in conditions), *outputs)
+
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages under whose names events are taken, in order."""
+        return tuple(one.name for stage in self.stages for one in stage.takers())
 
     def describe(self) -> str:
         """The pattern in words, a line for each part."""
-        lines = [f"{self.name}: {self.description}" if self.description else self.name]
-        lines += [f"  {stage}" for stage in self.stages]
-        if self.within_ms is not None:
-            lines.append(f"  within less than {format_duration(self.within_ms)}")
-        if self.same_field is not None:
-            lines.append(f"  for each {self.same_field} on its own")
-        lines.append(f"  {_SKIP_WORDS[self.skip]}")
-        return "\n".join(lines)
+        return describe(self)
 
     def __str__(self) -> str:
         return self.describe()
 
     def to_dict(self) -> dict[str, JsonValue]:
         """The pattern as a JSON value; what is as usual is left out."""
-        said = {
-            "name": self.name,
-            "description": self.description,
-            "severity": self.severity,
-            "tags": list(self.tags),
-            "owner": self.owner,
-            "stages": [stage.to_dict() for stage in self.stages],
-            **self._bounds(),
-        }
-        return {name: value for name, value in said.items() if value not in ("", [])}
+        return pattern_json.to_dict(self)
 
     def to_json(self) -> str:
         """The pattern as JSON text, for `from_json`."""
-        return json.dumps(self.check().to_dict(), ensure_ascii=False, indent=2)
+        return pattern_json.to_text(self.check())
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Pattern":
+    def from_json(cls, text: str | bytes, *, schema: pl.Schema = SCHEMA) -> "Pattern":
         """The pattern that `to_json` wrote, checked as if it were built again.
 
         Raises:
             PatternError: it isn't such text, or the pattern isn't well formed.
         """
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise PatternError(f"it isn't JSON: {error}", pattern="(unnamed)") from error
-        return cls.from_dict(data)
+        return cls.from_dict(pattern_json.parse(text), schema=schema)
 
     @classmethod
-    def from_dict(cls, data: JsonValue) -> "Pattern":
+    def from_dict(cls, data: JsonValue, *, schema: pl.Schema = SCHEMA) -> "Pattern":
         """The pattern that `to_dict` wrote, checked as if it were built again.
 
         Raises:
             PatternError: it isn't such a value, or the pattern isn't well formed.
         """
-        name = str(data.get("name")) if isinstance(data, dict) else "(unnamed)"
-        if not isinstance(data, dict):
-            raise PatternError("a pattern is a JSON object", pattern=name)
-        _refuse_unknown(data, _PATTERN_KEYS, name)
-        try:
-            pattern = cls(
-                data["name"],
-                data.get("description", ""),
-                severity=data.get("severity", "info"),
-                tags=tuple(data.get("tags", ())),
-                owner=data.get("owner", ""),
-            )
-            for stage in data["stages"]:
-                pattern = pattern.with_stage(_stage_from(stage, name))
-            if "within_ms" in data:
-                pattern = pattern.within(data["within_ms"])
-            if "same" in data:
-                pattern = pattern.same(data["same"])
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise PatternError(f"it isn't written as to_json writes it: {error!r}", pattern=name) from error
-        except ExpressionError as error:
-            raise PatternError(str(error), pattern=name) from error
-        skip = data.get("skip", "no_skip")
-        if skip not in get_args(Skip):
-            raise PatternError(f"skip {skip!r} is unknown; use {', '.join(get_args(Skip))}", pattern=name)
-        return replace(pattern, skip=skip).check()
+        return pattern_json.read(data, cls, schema)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and self._identity() == other._identity()
@@ -346,54 +399,73 @@ class Pattern:
     def _identity(self) -> tuple[object, ...]:
         return (self.name, self.description, self.severity, tuple(self.tags), self.owner, self.version)
 
-    def _bounds(self) -> dict[str, JsonValue]:
-        bounds = {"within_ms": self.within_ms, "same": self.same_field}
-        said: dict[str, JsonValue] = {name: value for name, value in bounds.items() if value is not None}
-        if self.skip != "no_skip":
-            said["skip"] = self.skip
-        return said
+    def _placed(
+        self,
+        contiguity: Contiguity,
+        what: "str | Stage | Pattern",
+        condition: "Expression | Pattern | None",
+        within: Duration | None,
+    ) -> Stage:
+        if isinstance(what, str):
+            ms = None if within is None else self._ms("within", within, what)
+            if isinstance(condition, Pattern):
+                return Stage(what, contiguity, group=_stages_of(condition), step_within_ms=ms)
+            return Stage(what, contiguity, condition, step_within_ms=ms)
+        name = getattr(what, "name", None)
+        if condition is not None:
+            raise self._error("a stage or a group has its conditions; give it alone, or by a name", name)
+        ms = None if within is None else self._ms("within", within, name)
+        if isinstance(what, Pattern):
+            return Stage(what.name, contiguity, group=_stages_of(what), step_within_ms=ms)
+        if not isinstance(what, Stage):
+            raise self._error("a stage's name is a text of 1 to 64 characters", str(what))
+        return placed(what, contiguity, ms)
 
-    def _check_condition(self, stage: Stage) -> None:
-        if stage.condition is None:
-            return
-        if not _is_expression(stage.condition):
-            raise self._error(
-                f"{stage.condition!r} is no condition; write one with field, property_ or event, "
-                'as in event == "click"',
-                stage,
-            )
-        try:
-            stage.condition.check(SCHEMA)
-        except ExpressionError as error:
-            raise self._error(str(error), stage) from error
-
-    def _known_field(self, name: str) -> str:
-        try:
-            kind = EventField(name).kind(SCHEMA)
-        except (ExpressionError, TypeError) as error:
-            raise self._error(f"same: {error}", None) from error
-        if kind != "text":
-            raise self._error(f"same: field {name!r} is a {kind}; it takes one with texts", None)
-        return name
-
-    def _bounded(self, ms: int) -> int:
-        if not 0 < ms <= LONGEST_WITHIN_MS:
-            raise self._error(
-                f"within {format_duration(ms)} is impossible: it must be more than 0 and at most 400 days",
-                None,
-            )
-        return ms
+    def _skipping(self, skip: Skip, stage: str | None = None, *, raises: bool = False) -> "Pattern":
+        return replace(self, skip=skip, skip_stage=stage, skip_raises=raises)
 
     def _last(self, method: str) -> Stage:
         if not self.stages:
-            raise self._error(f"{method} comes after the stage that it is about", None)
+            raise self._error(f"{method} comes after the stage that it is about")
         return self.stages[-1]
 
-    def _with_last(self, stage: Stage) -> "Pattern":
-        return replace(self, stages=(*self.stages[:-1], stage))
+    def _unquantified(self, method: str) -> Stage:
+        last = self._last(method)
+        if last.times != 1 or last.loops:
+            raise self._error(f"{method} is given twice, or beside times", last.name)
+        return last
 
-    def _error(self, message: str, stage: Stage | None) -> PatternError:
-        return PatternError(message, pattern=self.name, stage=None if stage is None else str(stage.name))
+    def _each(self, duration: Duration | None, last: Stage) -> int | None:
+        return None if duration is None else self._ms("each_within", duration, last.name)
+
+    def _with_last(self, last: Stage, **changes: Any) -> "Pattern":
+        return replace(self, stages=self.stages[:-1]).with_stage(replace(last, **changes))
+
+    def _field_kind(self, word: str, name: str) -> Kind:
+        try:
+            return EventField(name).kind(self.schema)
+        except (ExpressionError, TypeError) as error:
+            raise self._error(f"{word}: {error}") from error
+
+    def _ms(self, word: str, duration: Duration, stage: str | None) -> int:
+        try:
+            ms = parse_duration(duration)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._error(f"{word}: {error}", stage) from error
+        return pattern_check.bound(ms, word, self.name, stage)
+
+    def _error(self, message: str, stage: str | None = None) -> PatternError:
+        return PatternError(message, pattern=self.name, stage=stage)
+
+
+def _stages_of(group: Pattern) -> tuple[Stage, ...]:
+    bare = replace(group, stages=())
+    if not group.stages or pattern_json.meaning(bare) != {"stages": []}:
+        raise PatternError(
+            "a group is made of stages alone: no within, same, skip, tie order, timeouts or output",
+            pattern=group.name,
+        )
+    return group.stages
 
 
 def _is_text(value: object) -> bool:
@@ -402,57 +474,3 @@ def _is_text(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_expression(value: object) -> bool:
-    return isinstance(value, Expression)
-
-
-def pattern_list(patterns: Sequence[Pattern]) -> list[dict[str, str]]:
-    """Rows of texts, by name: name, version, severity, stages, within, skip, owner, tags."""
-    return [
-        {
-            "name": pattern.name,
-            "version": pattern.version,
-            "severity": pattern.severity,
-            "stages": "; ".join(str(stage) for stage in pattern.stages)
-            + (f"; for each {pattern.same_field}" if pattern.same_field else ""),
-            "within": "" if pattern.within_ms is None else format_duration(pattern.within_ms),
-            "skip": pattern.skip,
-            "owner": pattern.owner,
-            "tags": ", ".join(pattern.tags),
-        }
-        for pattern in sorted(patterns, key=lambda pattern: pattern.name)
-    ]
-
-
-_PATTERN_KEYS = {
-    "name", "description", "severity", "tags", "owner", "stages", "within_ms", "same", "skip",
-}  # fmt: skip
-_STAGE_KEYS = {"name", "contiguity", "where", "times", "inner"}
-
-
-def _meaning(stage: Stage) -> dict[str, JsonValue]:
-    # A condition counts by its key, so that the order of what & and | join makes no new version.
-    data: dict[str, JsonValue] = stage.to_dict()
-    return data if stage.condition is None else {**data, "where": stage.condition.key()}
-
-
-def _stage_from(data: dict[str, JsonValue], pattern: str) -> Stage:
-    _refuse_unknown(data, _STAGE_KEYS, pattern)
-    return Stage(
-        data["name"],
-        data["contiguity"],
-        None if data.get("where") is None else expression_from_dict(data["where"]),
-        data.get("times", 1),
-        data.get("inner", "relaxed"),
-    )
-
-
-def _refuse_unknown(data: dict[str, JsonValue], known: set[str], pattern: str) -> None:
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise PatternError(
-            f"{', '.join(map(repr, unknown))} is unknown; the names are {', '.join(sorted(known))}",
-            pattern=pattern,
-        )

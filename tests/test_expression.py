@@ -22,7 +22,9 @@ from footfall.expression import (
     field,
     polars_condition,
     property_,
+    subtype,
 )
+from footfall.expression_base import RowBuild
 from footfall.expression_nodes import (
     AllOf,
     AnyOf,
@@ -88,7 +90,8 @@ def computed(node: Expression, parts: list[Any]) -> object:
         case Not():
             return not parts[0]
         case LowerCase():
-            return parts[0].lower()
+            # Python's own lower() has older tables than Polars, which the language follows.
+            return pl.Series([parts[0]], dtype=pl.String).str.to_lowercase()[0]
         case TextTest(test=test, text=text):
             return text in parts[0] if test == "contains" else getattr(parts[0], test.replace("_", ""))(text)
     raise AssertionError(node)
@@ -106,7 +109,12 @@ def finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-WORDS = st.sampled_from(["click", "Click", "page_view", "", "/book", "a.b", "bo", "é"])
+WORDS = st.one_of(
+    st.sampled_from(
+        ["click", "Click", "page_view", "", "/book", "a.b", "bo", "é", "ΟΔΟΣ", "İstanbul", "\ua7cb"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+)
 NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 99.5, -(2**53), 2**53]))
 DOCUMENTS = st.sampled_from(
     [
@@ -178,6 +186,105 @@ CONDITIONS: st.SearchStrategy[Expression] = st.recursive(
 @given(CONDITIONS, st.lists(ROWS, min_size=1, max_size=8))
 def test_columns_say_what_the_language_says(condition: Expression, rows: list[Row]) -> None:
     assert answers(condition, rows) == [value_of(condition, row) is True for row in rows]
+
+
+TIMES = st.sampled_from([field("event_time"), field("arrival_time")])
+MOMENTS = st.integers(-2, 2).map(lambda ms: TIME + timedelta(milliseconds=ms))
+TIME_CONDITIONS: st.SearchStrategy[Expression] = st.one_of(
+    value_tests(TIMES, MOMENTS | st.just(TIME + timedelta(microseconds=1500))),
+    st.tuples(TIMES, TIMES, st.integers(-3, 3)).map(lambda t: t[0] - t[1] > t[2]),
+)
+POLARS_CONDITIONS: st.SearchStrategy[Expression] = st.sampled_from(
+    [
+        polars_condition(pl.col("path").str.len_chars() > pl.col("x"), words="a long path"),
+        polars_condition(pl.col("bot") | pl.col("value").is_null(), words="odd"),
+        polars_condition(pl.col("event_time").dt.hour() < 6, words="at night"),
+    ]
+)
+
+
+@given(
+    st.one_of(
+        CONDITIONS,
+        TIME_CONDITIONS,
+        POLARS_CONDITIONS,
+        st.tuples(CONDITIONS, TIME_CONDITIONS, POLARS_CONDITIONS).map(lambda t: (t[0] | t[1]) & ~t[2]),
+    ),
+    st.lists(ROWS, min_size=1, max_size=6),
+    st.lists(st.none() | MOMENTS, min_size=12, max_size=12),
+)
+def test_closures_say_what_columns_say(
+    condition: Expression, rows: list[Row], times: list[datetime | None]
+) -> None:
+    timed = [
+        row | {"event_time": times[2 * number], "arrival_time": times[2 * number + 1]}
+        for number, row in enumerate(rows)
+    ]
+    frame = event_frame(timed)
+    closure = condition.to_closure()
+    assert [closure(row) for row in frame.to_dicts()] == answers(condition, timed)
+    # Unknown and false differ below the top, so the values themselves must agree too.
+    values = frame.select(condition.column(SCHEMA).alias("answer"))["answer"].to_list()
+    compute = condition.compute(RowBuild(SCHEMA))
+    assert [compute(row) for row in frame.to_dicts()] == values
+
+
+@given(QUANTITIES, st.lists(ROWS, min_size=1, max_size=6))
+def test_numbers_are_computed_alike(quantity: Expression, rows: list[Row]) -> None:
+    frame = event_frame(rows)
+    compute = quantity.compute(RowBuild(SCHEMA))
+    assert [compute(row) for row in frame.to_dicts()] == frame.select(
+        quantity.column(SCHEMA)
+    ).to_series().to_list()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_lower_case_is_the_same_in_every_script(text: str) -> None:
+    compute = event.lower().compute(RowBuild(SCHEMA))
+    frame = event_frame([{"event": text}])
+    assert compute({"event": text}) == frame.select(event.lower().column(SCHEMA)).item()
+
+
+def test_lower_case_follows_polars_where_python_is_older() -> None:
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    differing = [a for a, b in zip(every, pl.Series(every).str.to_lowercase(), strict=True) if a.lower() != b]
+    compute = event.lower().compute(RowBuild(SCHEMA))
+    assert [compute({"event": text}) for text in differing] == pl.Series(
+        differing, dtype=pl.String
+    ).str.to_lowercase().to_list()
+
+
+def test_other_schemas_floats_and_times_are_read_alike() -> None:
+    schema = pl.Schema(
+        {"price": pl.Float64(), "at": pl.Datetime("us", "Europe/Paris"), "kind": pl.Categorical()}
+    )
+    frame = pl.DataFrame(
+        {
+            "price": [1.5, math.nan, math.inf, None],
+            "at": [TIME, TIME + timedelta(microseconds=1), TIME - timedelta(microseconds=1), None],
+            "kind": ["a", "B", None, "a"],
+        },
+        schema_overrides={"at": pl.Datetime("us", "UTC"), "kind": pl.Categorical()},
+    ).with_columns(pl.col("at").dt.convert_time_zone("Europe/Paris"))
+    conditions = {
+        field("price") > 1: [True, False, False, False],
+        field("price").is_null(): [False, True, True, True],
+        field("at") == TIME: [True, True, False, False],
+        field("at") < TIME: [False, False, True, False],
+        field("kind").lower() == "b": [False, True, False, False],
+    }
+    for condition, expected in conditions.items():
+        assert frame.select(condition.to_polars(schema)).to_series().to_list() == expected
+        closure = condition.to_closure(schema)
+        assert [closure(row) for row in frame.to_dicts()] == expected
+
+
+def test_a_subtype_is_in_the_events_name() -> None:
+    rows: list[Row] = [
+        {"event": name} for name in ("booking", "booking_started", "bookings", "shop", "shop_x", None)
+    ]
+    assert answers(subtype("booking"), rows) == [True, True, False, False, False, False]
+    assert answers(subtype("booking", "shop"), rows) == [True, True, False, True, True, False]
 
 
 @given(CONDITIONS)
@@ -259,6 +366,8 @@ def test_python_logic_on_conditions_fails_loudly(misuse: Callable[[], object]) -
         (lambda: field("event_time") > datetime(2025, 1, 1), "time zone"),  # noqa: DTZ001  # the mistake itself
         (lambda: event.is_in("click"), r"is_in\(\['click'\]\)"),
         (lambda: event.starts_with(3), "takes a text"),  # type: ignore[arg-type]  # the mistake itself
+        (subtype, "names of events"),
+        (lambda: subtype(""), "names of events"),
         (lambda: property_(""), "path"),
         (lambda: property_("a", "date"), "text, number or boolean"),  # type: ignore[arg-type]  # the mistake itself
     ],
