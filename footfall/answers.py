@@ -132,9 +132,8 @@ def _match_bases(matches: Matches, plan: PatternPlan) -> tuple[U64, U64]:
     for lane in (mixed_high, mixed_low):
         running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(lane, dtype=np.uint64)])
         sums.append(running[ends[1:]] - running[ends[:-1]])
-    return fold_words(
-        np.stack([records["visitor_high"], records["visitor_low"], seeds[records["pattern"]], *sums])
-    )
+    kinds = seeds[records["pattern"]] + records["kind"].astype(np.uint64)
+    return fold_words(np.stack([records["visitor_high"], records["visitor_low"], kinds, *sums]))
 
 
 def match_answers(
@@ -169,8 +168,11 @@ def match_answers(
         "stages": pl.Series(_stages(records, matches.nodes, message_ids.to_list(), plan)),
         "ordinal": pl.Series(ordinals[order]),
         "at_end": pl.Series(released),
-        "status": _constant("fired", count=count),
+        "status": pl.Series(["fired", "timed_out"])[records["kind"].copy()],
         "revision": pl.Series(np.zeros(count, np.uint32)),
+        "outputs": pl.Series([matches.outputs[place] for place in order.tolist()])
+        if matches.outputs
+        else _constant("", count=count),
     }
     return Answers(words, pl.DataFrame(columns))
 
@@ -178,7 +180,7 @@ def match_answers(
 def _stages(
     records: npt.NDArray[np.void], nodes: npt.NDArray[np.void], message_ids: list[str], plan: PatternPlan
 ) -> list[str]:
-    names_of = [[stage.name for stage in pattern.stages] for pattern in plan.patterns]
+    names_of = plan.stage_names
     stage_of = nodes["stage"].tolist()
     encode = msgspec.json.Encoder().encode
     stages = []

@@ -50,8 +50,8 @@ EVENT = np.dtype(
         ("marks", np.int32),
     ]
 )
-"""An event to the engine: times in ms (`NEVER` for no arrival), hashes (0 for null), `mask` with bit i set where
-the plan's condition i is true, `value` in millionths, `row` its number among all rows a shard has seen."""
+"""An event to the engine: times in ms (`NEVER` for no arrival), hashes (0 for null), `mask` the first word of
+the plan's mask, `value` in millionths, `row` its number among all rows a shard has seen."""
 
 Events = npt.NDArray[np.void]
 
@@ -66,7 +66,8 @@ class ShardBatch:
         watermark: the partition's watermark after these events.
         ended: the partition has no more records.
         events: `EVENT` records in offset order, late ones left out.
-        same: shape (events, fields), the hashes of the fields that patterns run separately for.
+        lanes: shape (events, `plan.lanes`): the hashes of the fields that patterns run separately for, then the
+            words of the masks behind the first.
         rows: the events' envelope columns: those quoted, and those that the run stores. Columns without a value
             are left out.
     """
@@ -76,7 +77,7 @@ class ShardBatch:
     watermark: int
     ended: bool
     events: Events
-    same: npt.NDArray[np.uint64]
+    lanes: npt.NDArray[np.uint64]
     rows: pl.DataFrame
 
 
@@ -112,16 +113,16 @@ def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
     return marks
 
 
-def engine_events(frame: pl.DataFrame, plan: PatternPlan, partition: int) -> Events:
-    """Turn decoded events whose times are decided into `EVENT` records (`row` is left for the shard to give)."""
+def engine_events(frame: pl.DataFrame, partition: int) -> Events:
+    """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others."""
     events = np.empty(frame.height, EVENT)
     events["time"] = frame["event_time"].to_physical().to_numpy()
     events["arrival"] = frame["arrival_time"].to_physical().fill_null(NEVER).to_numpy()
     events["offset"] = frame["source_offset"].to_numpy()
     events["row"] = 0
+    events["mask"] = 0
     events["visitor_high"], events["visitor_low"] = hash_texts(frame["visitor_id"])
     events["message_high"], events["message_low"] = hash_texts(frame["message_id"])
-    events["mask"] = plan.masks(frame).to_numpy()
     for name, column in (("page", "path"), ("campaign", "utm_campaign"), ("currency", "currency")):
         events[name] = hash_texts(frame[column])[1]
     events["value"] = frame["value"].fill_null(0).to_numpy()
@@ -154,21 +155,23 @@ def split_by_shard(
 
     `columns` are those of the batches' rows.
     """
-    events = engine_events(frame, plan, partition)
-    same = same_keys(frame, plan.same_fields)
+    events = engine_events(frame, partition)
+    masks = plan.masks(frame)
+    events["mask"] = masks[:, 0]
+    lanes = np.hstack([same_keys(frame, plan.same_fields), masks[:, 1:]])
     frame = filled_columns(frame[columns])
     if shards == 1:
-        return [ShardBatch(0, partition, watermark, ended, events, same, frame)]
+        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame)]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
-    events, same = take_records(events, order), same[order]
+    events, lanes = take_records(events, order), lanes[order]
     frame = pl.DataFrame([column[order] for column in frame.iter_columns()])
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])
         part = slice(start, end)
         rows = frame.slice(start, end - start)
-        batches.append(ShardBatch(shard, partition, watermark, ended, events[part], same[part], rows))
+        batches.append(ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows))
     return batches

@@ -79,7 +79,8 @@ class InputSettings:
     @property
     def row_columns(self) -> tuple[str, ...]:
         """The columns of the rows that travel on to the shards."""
-        return tuple(name for name in SCHEMA if name in {*self.event_columns, *QUOTED})
+        wanted = {*self.event_columns, *QUOTED, *self.plan.automata.columns}
+        return tuple(name for name in SCHEMA if name in wanted)
 
 
 class FormatMaker:

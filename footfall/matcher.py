@@ -66,10 +66,13 @@ MATCH = np.dtype(
         ("first_node", np.int64),
         ("node_count", np.int64),
         ("pattern", np.int32),
-        ("unused", np.int32),
+        ("kind", np.int32),
     ]
 )
-"""A match: times in ms; its events are `node_count` nodes from `first_node` on, in the order taken."""
+"""A match: times in ms; its events are `node_count` nodes from `first_node` on, in the order taken. `kind` is 0, or
+`TIMED_OUT` for a partial match whose time ran out."""
+
+TIMED_OUT = 1
 
 _RUNNING, _TRAILING, _COMPLETE = range(3)
 _ANY, _STRICT = 3, 1
@@ -161,6 +164,7 @@ def _emit(
     match.visitor_high = visitors[slot].high
     match.visitor_low = visitors[slot].low
     match.pattern = partial.pattern
+    match.kind = 0
     count = 0
     node = partial.node
     while node >= 0:
@@ -275,7 +279,8 @@ def _move_clock(
 @compiled
 def _run(
     events: Any,
-    same: Any,
+    lanes: Any,
+    fields: Any,
     places_of: Any,
     visitors: Any,
     partials: Any,
@@ -298,7 +303,10 @@ def _run(
         counters[_EVENT] += 1
         event = events[i]
         mask = event.mask
-        if mask & interest == 0 and not (sees_all and (visitors[slot].partials > 0 or sees_all == 2)):
+        matters = mask & interest[0] != 0
+        for word in range(1, interest.size):
+            matters = matters or lanes[i, fields + word - 1] & interest[word] != 0
+        if not matters and not (sees_all and (visitors[slot].partials > 0 or sees_all == 2)):
             continue
         need = _need(visitors[slot].partials, table.size)
         if (
@@ -319,10 +327,11 @@ def _run(
             after = partials[at].next
             partial = partials[at]
             pattern = table[partial.pattern]
-            if partial.state == _COMPLETE or (pattern.same >= 0 and same[i, pattern.same] != partial.key):
+            if partial.state == _COMPLETE or (pattern.same >= 0 and lanes[i, pattern.same] != partial.key):
                 before = at
                 at = after
                 continue
+            mask = event.mask if pattern.word == 0 else lanes[i, fields + pattern.word - 1]
             if partial.state == _TRAILING:
                 if mask & pattern.trailing_kill:
                     completed = completed or pattern.skip != 0
@@ -380,11 +389,12 @@ def _run(
         for number in range(table.size):
             pattern = table[number]
             step = steps[pattern.first_step]
+            mask = event.mask if pattern.word == 0 else lanes[i, fields + pattern.word - 1]
             if step.condition >= 0 and not (mask >> np.uint64(step.condition)) & np.uint64(1):
                 continue
             key = np.uint64(0)
             if pattern.same >= 0:
-                key = same[i, pattern.same]
+                key = lanes[i, pattern.same]
                 if key == 0:
                     continue
             at = _new_partial(partials, counters)
@@ -487,10 +497,14 @@ def _with_room(array: npt.NDArray[Any], wanted: int) -> npt.NDArray[Any]:
 
 @dataclass(slots=True)
 class Matches:
-    """What a round has matched: `MATCH` records, and the `NODE` records that they point into."""
+    """What a round has matched: `MATCH` records, and the `NODE` records that they point into.
+
+    `outputs` has the JSON text of each match's outputs ("" for none); it is empty where no pattern has any.
+    """
 
     records: npt.NDArray[np.void]
     nodes: npt.NDArray[np.void]
+    outputs: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -513,7 +527,7 @@ class Matcher:
         self,
         plan: PatternPlan,
         events: Events,
-        same: npt.NDArray[np.uint64],
+        lanes: npt.NDArray[np.uint64],
         places_of: npt.NDArray[np.int64],
         until: int,
         visitors: VisitorTable,
@@ -535,7 +549,8 @@ class Matcher:
         while plan.table.size:
             taken = _run(
                 events,
-                same,
+                lanes,
+                len(plan.same_fields),
                 places_of,
                 visitors.records,
                 self.partials,

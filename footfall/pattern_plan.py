@@ -7,19 +7,22 @@ stage that forbids events becomes a mask of conditions on the steps during which
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall.automaton_plan import MOST_PARTIALS, AutomatonPlan
 from footfall.condition_masks import ConditionMasks
+from footfall.condition_words import ConditionWords
 from footfall.errors import PatternError
 from footfall.expression import Expression
 from footfall.pattern import Contiguity, Pattern, Skip, Stage
+from footfall.pattern_lowering import BitOf
 
-MOST_CONDITIONS = 64
 LONG_WAIT_MS = 86_400_000
 
 EVERY_EVENT = -1
@@ -37,7 +40,8 @@ STEP = np.dtype(
     ],
     align=True,
 )
-"""One event to be taken: `condition` is its bit (-1: every event), `stage` the stage's number in its pattern,
+"""One event to be taken: `condition` is its bit (-1: every event), `stage` the number
+of the stage among those of its pattern that take events,
 `kill` the conditions that end a partial match which waits for this step, `kill_next` those that do so only at
 the very next event after the one taken last."""
 
@@ -48,6 +52,7 @@ ROW = np.dtype(
         ("first_step", np.int32),
         ("step_count", np.int32),
         ("same", np.int16),
+        ("word", np.int16),
         ("skip", np.int8),
         ("waits_over_24h", np.bool_),
     ],
@@ -55,8 +60,8 @@ ROW = np.dtype(
 )
 """One pattern: `within_ms` is exclusive (-1: no bound), `trailing_kill` the conditions that must not come
 between the last step and the bound (0: the match is complete with its last step), `same` the number of the
-field whose values it runs for separately (-1: none), `waits_over_24h` that its trailing absence takes longer
-than a day."""
+field whose values it runs for separately (-1: none), `word` the word of the mask that has its conditions,
+`waits_over_24h` that its trailing absence takes longer than a day."""
 
 _CONTIGUITY: dict[Contiguity, int] = {"begin": BEGIN, "strict": STRICT, "relaxed": RELAXED, "any": ANY}
 _SKIP: dict[Skip, int] = {"no_skip": NO_SKIP, "to_next": TO_NEXT, "past_last": PAST_LAST}
@@ -66,148 +71,184 @@ _SKIP: dict[Skip, int] = {"no_skip": NO_SKIP, "to_next": TO_NEXT, "past_last": P
 class PatternPlan:
     """Patterns, compiled. Made by `PatternPlan.compile`; it pickles as what it was compiled from.
 
+    Patterns that are a chain of single events are run by compiled loops, the others by automata.
+
     Attributes:
-        patterns: the patterns, by name; the tables' numbers are numbers in this order.
+        patterns: those of the loops by name, then those of the automata by name; their numbers are in this order.
         versions: the patterns' versions.
+        stage_names: for each pattern the names that its stages' numbers stand for.
         reserved: the conditions of others, which have the first bits.
-        conditions: bit i of an event's mask says whether conditions[i] is true of it.
+        conditions: bit i of word w of an event's mask says whether conditions[w][i] is true of it.
         same_fields: the distinct fields of `same`.
-        columns: the event columns that `masks` and the same fields read.
+        columns: the event columns that `masks`, the same fields and the automata read.
+        automata: the automata.
         steps: `STEP` records, one pattern's after the other's.
         table: `ROW` records, one a pattern.
-        interest: the bits of all conditions that a pattern awaits or forbids.
+        interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
         sees_all: 0 if an event outside `interest` changes nothing; 1 if it may end or advance a partial match
             that there is; 2 if it may also begin one.
     """
 
     patterns: tuple[Pattern, ...]
     versions: tuple[str, ...]
+    stage_names: tuple[tuple[str, ...], ...]
     reserved: tuple[Expression, ...]
-    conditions: tuple[Expression, ...]
+    conditions: tuple[tuple[Expression, ...], ...]
     same_fields: tuple[str, ...]
     columns: frozenset[str]
+    automata: AutomatonPlan
     steps: npt.NDArray[np.void]
     table: npt.NDArray[np.void]
-    interest: np.uint64
+    interest: npt.NDArray[np.uint64]
     sees_all: int
-    _masks: ConditionMasks = field(repr=False)
+    _masks: tuple[ConditionMasks, ...] = field(repr=False)
 
     @classmethod
-    def compile(cls, patterns: Sequence[Pattern], reserved: Sequence[Expression] = ()) -> "PatternPlan":
+    def compile(
+        cls,
+        patterns: Sequence[Pattern],
+        reserved: Sequence[Expression] = (),
+        limit: int | None = MOST_PARTIALS,
+    ) -> "PatternPlan":
         """Compile patterns; `reserved` are conditions that others want evaluated, in bits 0, 1, 2 ….
 
+        `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
+
         Raises:
-            PatternError: a pattern isn't whole, two have one name, or there are over 64 distinct conditions.
+            PatternError: a pattern isn't whole, two have one name, or one has over 64 distinct conditions.
             ExpressionError: a reserved condition doesn't fit the event schema.
         """
         ordered = tuple(sorted((pattern.check() for pattern in patterns), key=lambda pattern: pattern.name))
         for one, other in pairwise(ordered):
             if one.name == other.name:
                 raise PatternError("two patterns have this name", pattern=one.name)
+        linear = tuple(filter(is_linear, ordered))
+        ordered = (*linear, *(pattern for pattern in ordered if not is_linear(pattern)))
         same_fields = tuple(sorted({p.same_field for p in ordered if p.same_field is not None}))
-        bits = _Bits(list(reserved))
+        bits = ConditionWords(reserved)
         steps: list[tuple[int, int, int, int, int]] = []
         rows = []
-        for pattern in ordered:
+        for pattern in linear:
             first = len(steps)
-            trailing = _add_steps(pattern, steps, bits)
+            conditions = [stage.condition for stage in pattern.stages if stage.condition is not None]
+            word = bits.word_for(pattern.name, conditions)
+            trailing = _add_steps(pattern, steps, partial(bits.bit, word))
             within = -1 if pattern.within_ms is None else pattern.within_ms
             same = -1 if pattern.same_field is None else same_fields.index(pattern.same_field)
             waits_long = trailing != 0 and within > LONG_WAIT_MS
-            rows.append((within, trailing, first, len(steps) - first, same, _SKIP[pattern.skip], waits_long))
+            count = len(steps) - first
+            rows.append((within, trailing, first, count, same, word, _SKIP[pattern.skip], waits_long))
         step_table, table = np.array(steps, STEP), np.array(rows, ROW)
-        masks = ConditionMasks(bits.conditions)
+        automata = AutomatonPlan.compile(
+            list(enumerate(ordered))[len(linear) :], bits.number, same_fields, limit
+        )
+        masks = tuple(map(ConditionMasks, bits.words))
+        names = [pattern.stage_names() for pattern in linear]
         return cls(
             patterns=ordered,
             versions=tuple(pattern.version for pattern in ordered),
             reserved=tuple(reserved),
-            conditions=tuple(bits.conditions),
+            conditions=tuple(map(tuple, bits.words)),
             same_fields=same_fields,
-            columns=masks.columns.union(same_fields),
+            stage_names=(*names, *(planned.automaton.stages for planned in automata.patterns)),
+            columns=automata.columns.union(same_fields, *(word.columns for word in masks)),
+            automata=automata,
             steps=step_table,
             table=table,
-            interest=_interest(step_table, table),
+            interest=_interest(step_table, table, len(masks)),
             sees_all=_sees_all(step_table),
             _masks=masks,
         )
 
-    def masks(self, frame: pl.DataFrame) -> pl.Series:
-        """For each row of a frame with `columns`, a UInt64 whose bit i says whether conditions[i] is true."""
-        return pl.Series("mask", self._masks.evaluate(frame))
+    @property
+    def lanes(self) -> int:
+        """How many numbers travel with an event: the hashes of the same fields, and its mask's words but the first."""
+        return len(self.same_fields) + len(self.conditions) - 1
+
+    def masks(self, frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
+        """For each row of a frame with `columns` its mask; shape (rows, words)."""
+        return np.stack([word.evaluate(frame) for word in self._masks], axis=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PatternPlan.compile, (self.patterns, self.reserved)
+        return PatternPlan.compile, (self.patterns, self.reserved, self.automata.limit)
 
 
-class _Bits:
-    """Gives each distinct condition a bit."""
-
-    def __init__(self, reserved: list[Expression]) -> None:
-        if len(reserved) > MOST_CONDITIONS:
-            raise PatternError(f"more than {MOST_CONDITIONS} conditions are reserved", pattern="(reserved)")
-        self.conditions = reserved
-        self._bit_of = {condition.key(): bit for bit, condition in reversed(list(enumerate(reserved)))}
-
-    def of(self, pattern: Pattern, stage: Stage) -> int:
-        """The bit of the stage's condition."""
-        if stage.condition is None:
-            return EVERY_EVENT
-        key = stage.condition.key()
-        bit = self._bit_of.get(key)
-        if bit is None:
-            bit = len(self.conditions)
-            if bit >= MOST_CONDITIONS:
-                raise PatternError(
-                    f"with it the patterns of this run have more than {MOST_CONDITIONS} distinct conditions; "
-                    "run fewer patterns at a time, or let them share conditions",
-                    pattern=pattern.name,
-                    stage=stage.name,
-                )
-            self.conditions.append(stage.condition)
-            self._bit_of[key] = bit
-        return bit
+def is_linear(pattern: Pattern) -> bool:
+    """Whether its partial matches are a chain of steps, one event each, so that the compiled loops can run it."""
+    return what_is_not_linear(pattern) is None
 
 
-def _add_steps(pattern: Pattern, steps: list[tuple[int, int, int, int, int]], bits: "_Bits") -> int:
+def what_is_not_linear(pattern: Pattern) -> str | None:
+    """What in the pattern the compiled loops can't run; None if they can run all of it."""
+    trailing = takewhile(lambda stage: stage.forbids, reversed(pattern.stages))
+    if any(stage.contiguity == "not_next" for stage in trailing):
+        return "not_next at the end of a pattern"
+    said = {
+        "skip_to_first and skip_to_last": pattern.skip not in _SKIP,
+        "tie_order": pattern.ties_by is not None,
+        "timed-out partial matches": pattern.gives_timeouts,
+        "outputs": bool(pattern.outputs),
+    }
+    found = next((word for word, there in said.items() if there), None)
+    return found or next((word for stage in pattern.stages if (word := _not_a_chain(stage))), None)
+
+
+def _not_a_chain(stage: Stage) -> str | None:
+    said = {
+        "groups, alternations and permutations": bool(stage.parts),
+        "loops without an exact count": stage.more != 0,
+        "optional stages": stage.optional,
+        "combinations": stage.inner == "any",
+        "reluctant loops": stage.reluctant,
+        "bounds on single steps": stage.step_within_ms is not None or stage.each_within_ms is not None,
+        "absence at the start": stage.absent_ms is not None,
+        "conditions on the partial match": stage.condition is not None and stage.condition.depends_on_match,
+    }
+    return next((word for word, there in said.items() if there), None)
+
+
+def _add_steps(pattern: Pattern, steps: list[tuple[int, int, int, int, int]], bit_of: BitOf) -> int:
     """Append the pattern's steps; the mask of what must not come after the last one is returned."""
     stages = pattern.stages
-    kill = kill_next = 0
+    kill = kill_next = taker = 0
     for number, stage in enumerate(stages):
-        bit = bits.of(pattern, stage)
+        bit = EVERY_EVENT if stage.condition is None else bit_of(stage.condition)
         if stage.contiguity == "not_followed_by":
             kill |= 1 << bit
             continue
         if stage.contiguity == "not_next":
             kill_next |= 1 << bit
             continue
-        steps.append((kill, kill_next, bit, number, _CONTIGUITY[stage.contiguity]))
+        steps.append((kill, kill_next, bit, taker, _CONTIGUITY[stage.contiguity]))
         kill = kill_next = 0
         # What a stage after a loop forbids is forbidden from the loop's first event on.
-        inner_kill = sum({1 << bits.of(pattern, later) for later in _forbidden_after(stages, number)})
+        inner_kill = sum({1 << bit_of(condition) for condition in _forbidden_after(stages, number)})
         inner = STRICT if stage.inner == "strict" else RELAXED
-        steps.extend((inner_kill, 0, bit, number, inner) for _ in range(stage.times - 1))
+        steps.extend((inner_kill, 0, bit, taker, inner) for _ in range(stage.times - 1))
+        taker += 1
     return kill
 
 
-def _forbidden_after(stages: Sequence[Stage], number: int) -> list[Stage]:
+def _forbidden_after(stages: Sequence[Stage], number: int) -> list[Expression]:
     found = []
     for stage in stages[number + 1 :]:
         if not stage.forbids:
             break
-        if stage.contiguity == "not_followed_by":
-            found.append(stage)
+        if stage.contiguity == "not_followed_by" and stage.condition is not None:
+            found.append(stage.condition)
     return found
 
 
-def _interest(steps: npt.NDArray[np.void], table: npt.NDArray[np.void]) -> np.uint64:
-    awaited = np.uint64(0)
-    for condition in steps["condition"]:
-        if condition != EVERY_EVENT:
-            awaited |= np.uint64(1) << np.uint64(condition)
-    forbidden = np.bitwise_or.reduce(
-        np.concatenate((steps["kill"], steps["kill_next"], table["trailing_kill"], np.zeros(1, np.uint64)))
-    )
-    return np.uint64(awaited | forbidden)
+def _interest(steps: npt.NDArray[np.void], table: npt.NDArray[np.void], words: int) -> npt.NDArray[np.uint64]:
+    interest = np.zeros(words, np.uint64)
+    for row in table:
+        first = row["first_step"]
+        interest[row["word"]] |= row["trailing_kill"]
+        for step in steps[first : first + row["step_count"]]:
+            interest[row["word"]] |= step["kill"] | step["kill_next"]
+            if step["condition"] != EVERY_EVENT:
+                interest[row["word"]] |= np.uint64(1) << np.uint64(step["condition"])
+    return interest
 
 
 def _sees_all(steps: npt.NDArray[np.void]) -> int:

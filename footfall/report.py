@@ -16,6 +16,8 @@ class Report:
         events: events counted, late ones too.
         answer: the digest over (kind, id, content) of what stands at the end.
         pending: trailing absences of patterns that wait longer than 24 h, not released at the input's end.
+        timed_out: partial matches that ran out of time, of patterns that give those out.
+        dropped_partials: partial matches dropped because a visitor had more of a pattern than the limit allows.
         matches_at_end, sessions_at_end: those that only the input's end released, counted in the totals too.
         seconds: from the first record of this leg to the last answer being durable.
         events_per_second: records of this leg in those seconds.
@@ -35,6 +37,8 @@ class Report:
     matches: dict[str, int]
     matches_at_end: dict[str, int]
     pending: int
+    timed_out: int
+    dropped_partials: int
     answer: str
     workers: int
     shards: int
@@ -111,6 +115,8 @@ class Tally:
             matches=matches,
             matches_at_end=matches_at_end,
             pending=sum(shard.pending for shard in self.shards.values()),
+            timed_out=sum(shard.timed_out for shard in self.shards.values()),
+            dropped_partials=sum(shard.dropped_partials for shard in self.shards.values()),
             answer=_answer(each.digest for each in done),
             workers=workers,
             shards=len(self.shards),

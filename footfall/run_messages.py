@@ -49,6 +49,8 @@ class ShardDone(msgspec.Struct, tag="shard_done"):
     matches: dict[str, int]
     matches_at_end: dict[str, int]
     pending: int
+    timed_out: int
+    dropped_partials: int
     session_sums: dict[str, int]
     digest: tuple[int, int]
 

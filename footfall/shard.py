@@ -15,12 +15,13 @@ import numpy.typing as npt
 import polars as pl
 
 from footfall.answers import NO_MATCHES, NO_SESSIONS, Answers, match_answers, session_answers
+from footfall.automaton_matcher import AutomatonMatcher, joined
 from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
 from footfall.digest import Digest
 from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
-from footfall.matcher import Matcher, Matches
+from footfall.matcher import TIMED_OUT, Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
@@ -29,7 +30,7 @@ from footfall.run_messages import ShardDone
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _MOVES = 8
 
 SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
@@ -66,6 +67,8 @@ class ShardTotals:
     matches: dict[str, int] = field(default_factory=dict)
     matches_at_end: dict[str, int] = field(default_factory=dict)
     pending: int = 0
+    timed_out: int = 0
+    dropped_partials: int = 0
     session_sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0))
     digest: Digest = field(default_factory=Digest)
 
@@ -129,12 +132,13 @@ class Shard:
     ended: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     settled: int = NEVER
     waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
-    waiting_same: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
+    waiting_lanes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
     waiting_rows: pl.DataFrame | None = None
     next_row: int = 0
     visitors: VisitorTable = field(default_factory=VisitorTable)
     sessions: SessionTracker = field(init=False)
     matcher: Matcher = field(default_factory=Matcher)
+    automata: AutomatonMatcher = field(default_factory=AutomatonMatcher)
     rows: RowStore = field(default_factory=RowStore)
     totals: ShardTotals = field(default_factory=ShardTotals)
 
@@ -142,7 +146,7 @@ class Shard:
         self.sessions = SessionTracker(self.settings.sessions)
         self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
         self.ended = np.zeros(self.settings.partitions, np.bool_)
-        self.waiting_same = np.zeros((0, len(self.settings.plan.same_fields)), np.uint64)
+        self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
     def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
         """Take what the source partitions have read; give out what that settles, in order."""
@@ -167,15 +171,15 @@ class Shard:
             frames.insert(0, self.waiting_rows)
         self.waiting_rows = join_rows(frames) if frames else blank.clear()
         self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
-        self.waiting_same = np.concatenate([self.waiting_same, *(batch.same for batch in arrived)])
+        self.waiting_lanes = np.concatenate([self.waiting_lanes, *(batch.lanes for batch in arrived)])
 
     def _nothing_due(self, until: int) -> bool:
         earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
-        return min(earliest, self.sessions.next_due, self.matcher.next_due) > until
+        return min(earliest, self.sessions.next_due, self.matcher.next_due, self.automata.next_due) > until
 
     def _settle(self, until: int, *, at_end: bool) -> Settled:
         self.settled = until
-        waiting, same = self.waiting, self.waiting_same
+        waiting, lanes = self.waiting, self.waiting_lanes
         rows = self.waiting_rows
         if rows is None:
             msg = "a shard settled before its first batch; this is a fault of Footfall's"
@@ -189,22 +193,31 @@ class Shard:
         events = take_records(waiting, taken)
         events["row"] = np.arange(since, since + due)
         dropped = dropped[taken]
-        self.waiting, self.waiting_same = take_records(waiting, left), same[left]
+        self.waiting, self.waiting_lanes = take_records(waiting, left), lanes[left]
         self.waiting_rows = rows[left] if due else rows
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
-        matches = self.matcher.settle(
-            self.settings.plan, events, same[taken], places_of, until, self.visitors, at_end=at_end
-        )
+        lanes = lanes[taken]
+        plan = self.settings.plan
+        matches = self.matcher.settle(plan, events, lanes, places_of, until, self.visitors, at_end=at_end)
+        if plan.automata.patterns:
+            more = self.automata.settle(
+                plan.automata,
+                events,
+                lanes,
+                places_of,
+                lambda places: plan.automata.values_of(rows[taken[places]]),
+                until,
+                at_end=at_end,
+            )
+            matches = joined([matches, more])
         wants_rows = self.settings.wants_rows
         pool = self.rows.pool(rows, taken, since)
         session_part, match_part = NO_SESSIONS, NO_MATCHES
         if closed.records.size:
             session_part = session_answers(closed, pool, at_end=at_end, wants_rows=wants_rows)
         if matches.records.size:
-            match_part = match_answers(
-                matches, self.settings.plan, pool, at_end=at_end, wants_rows=wants_rows
-            )
+            match_part = match_answers(matches, plan, pool, at_end=at_end, wants_rows=wants_rows)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
         self.totals.events += due - int(dropped.sum())
@@ -225,6 +238,8 @@ class Shard:
             totals.matches,
             totals.matches_at_end,
             totals.pending,
+            totals.timed_out,
+            totals.dropped_partials,
             totals.session_sums,
             (totals.digest.high, totals.digest.low),
         )
@@ -240,7 +255,7 @@ class Shard:
         records = take_records(self.visitors.records, touched)
         records = keep_records(records, records["open"] != 0)
         quoted = [records[name] for name in ROW_FIELDS]
-        quoted.append(self.matcher.fresh_rows(since))
+        quoted += [self.matcher.fresh_rows(since), self.automata.fresh_rows(since)]
         numbers = np.unique(np.concatenate(quoted))
         numbers = numbers[np.searchsorted(numbers, since) :]
         if numbers.size:
@@ -248,7 +263,8 @@ class Shard:
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
             live = keep_records(live, (live["used"] != 0) & (live["open"] != 0))
-            self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), self.matcher.held_rows()]))
+            held = [self.matcher.held_rows(), self.automata.held_rows()]
+            self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), *held]))
 
     def _count_sessions(self, closed: ClosedSessions, answers: Answers, *, at_end: bool) -> None:
         records, totals = closed.records, self.totals
@@ -267,16 +283,20 @@ class Shard:
 
     def _count_matches(self, matches: Matches, answers: Answers, *, at_end: bool) -> None:
         records, totals = matches.records, self.totals
-        totals.pending = self.matcher.pending
+        totals.pending = self.matcher.pending + self.automata.pending
+        totals.dropped_partials = self.automata.dropped
         if not records.size:
             return
+        totals.digest.add("match", answers.words)
+        timed_out = records["kind"] == TIMED_OUT
+        totals.timed_out += int(timed_out.sum())
+        records = keep_records(records, ~timed_out)
         released = keep_records(records, (records["settled_time"] > records["last_time"]) & at_end)
         names = [pattern.name for pattern in self.settings.plan.patterns]
         for counted, found in ((totals.matches, records), (totals.matches_at_end, released)):
             for name, count in zip(names, np.bincount(found["pattern"], minlength=len(names)), strict=True):
                 if count:
                     counted[name] = counted.get(name, 0) + int(count)
-        totals.digest.add("match", answers.words)
 
     def snapshot(self) -> bytes:
         """The state as bytes; later rounds don't touch them."""
@@ -287,12 +307,13 @@ class Shard:
             "ended": self.ended,
             "settled": self.settled,
             "waiting": self.waiting,
-            "waiting_same": self.waiting_same,
+            "waiting_lanes": self.waiting_lanes,
             "waiting_rows": self.waiting_rows,
             "next_row": self.next_row,
             "visitors": self.visitors,
             "sessions": self.sessions,
             "matcher": self.matcher,
+            "automata": self.automata,
             "rows": self.rows,
             "totals": self.totals,
         }

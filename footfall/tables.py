@@ -99,6 +99,7 @@ MATCHES = Table(
         ("at_end", pl.Boolean(), "Bool"),
         ("status", pl.String(), "LowCardinality(String)"),
         ("revision", pl.UInt32(), "UInt32"),
+        ("outputs", pl.String(), "String"),
     ),
     key=("pattern", "first_time", "match_id"),
     version="revision",

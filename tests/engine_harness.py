@@ -102,7 +102,7 @@ class Outcome:
     @property
     def match_rows(self) -> list[Row]:
         """Matches without their ids and ordinals, times in ms, stages as pairs."""
-        rows = _plain_rows(self.matches.drop("match_id", "ordinal"))
+        rows = _plain_rows(self.matches.drop("match_id", "ordinal", "outputs"))
         return [{**row, "stages": _pairs(str(row["stages"]))} for row in rows]
 
     def stages(self) -> list[dict[str, list[str]]]:
@@ -141,7 +141,8 @@ class Engine:
     ) -> None:
         wanted = {*EVENT_COLUMNS, *ENGINE_COLUMNS, *plan.columns, "event"}
         self._decoded = [name for name in SCHEMA if name in wanted and name != "source_partition"]
-        self._rows = tuple(name for name in SCHEMA if name in {*EVENT_COLUMNS, *QUOTED})
+        carried = {*EVENT_COLUMNS, *QUOTED, *plan.automata.columns}
+        self._rows = tuple(name for name in SCHEMA if name in carried)
         self.settings = ShardSettings(
             sessions=sessions or SessionSettings(),
             plan=plan,

@@ -34,15 +34,14 @@ COLUMNS = ["visitor_id", "message_id", "source_offset"]
 
 def test_what_the_engine_sees_of_an_event() -> None:
     record = Record("v", "m", "click", TIME, TIME + 5, path="/p", campaign="spring", value=-7, currency="EUR")
-    (seen,) = engine_events(frame_of([record], first_offset=40), PLAN, 3)
-    named = {name: seen[name].item() for name in ("time", "arrival", "offset", "partition", "value", "mask")}
+    (seen,) = engine_events(frame_of([record], first_offset=40), 3)
+    named = {name: seen[name].item() for name in ("time", "arrival", "offset", "partition", "value")}
     assert named == {
         "time": TIME,
         "arrival": TIME + 5,
         "offset": 40,
         "partition": 3,
         "value": -7,
-        "mask": 0b10,
     }
     for high, low, text in (("visitor_high", "visitor_low", "v"), ("message_high", "message_low", "m")):
         assert (seen[high], seen[low]) == tuple(word[0] for word in hash_texts(pl.Series([text])))
@@ -51,11 +50,24 @@ def test_what_the_engine_sees_of_an_event() -> None:
     assert seen["marks"] == HAS_PATH | HAS_UTM | HAS_VALUE | HAS_CURRENCY
 
 
+def test_masks_and_same_keys_travel_with_the_events() -> None:
+    many = [Pattern(f"p{number}").begin("x", event == f"e{number}").same("element") for number in range(70)]
+    plan = PatternPlan.compile(many, reserved_conditions())
+    frame = frame_of([Record("v", "m", name, TIME, element="#a") for name in ("click", "e0", "e69")])
+    frame = frame.with_columns(source_partition=pl.lit("p"))
+    (batch,) = split_by_shard(frame, plan, COLUMNS, 0, 1, watermark=0, ended=False)
+    assert batch.lanes.shape == (3, plan.lanes) == (3, 2)
+    assert batch.events["mask"].tolist() == [0b10, 0b1000, 0]
+    assert batch.lanes[:, 0].tolist() == hash_texts(pl.Series(["#a"] * 3))[1].tolist()
+    found = [int(word).bit_count() for word in batch.lanes[:, 1]]
+    assert found == [0, 0, 1]
+
+
 def test_what_an_event_lacks() -> None:
-    (seen,) = engine_events(frame_of([Record("v", "m", "y", TIME)]), PLAN, 0)
+    (seen,) = engine_events(frame_of([Record("v", "m", "y", TIME)]), 0)
     assert seen["arrival"] == NEVER
-    lacking = [seen[name] for name in ("value", "marks", "mask", "page", "campaign", "currency")]
-    assert lacking == [0, 0, 0, 0, 0, 0]
+    lacking = [seen[name] for name in ("value", "marks", "page", "campaign", "currency")]
+    assert lacking == [0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +86,9 @@ def test_a_mark_says_which_event_has_a_field(column: str, mark: int) -> None:
     frame = frame_of([Record("v", f"m{n}", "y", TIME) for n in range(3)])
     value = 1 if column == "value" else "t"
     some = frame.with_columns(pl.Series(column, [None, value, None], dtype=frame.schema[column]))
-    assert engine_events(some, PLAN, 0)["marks"].tolist() == [0, mark, 0]
+    assert engine_events(some, 0)["marks"].tolist() == [0, mark, 0]
     every = frame.with_columns(pl.Series(column, [value] * 3, dtype=frame.schema[column]))
-    assert engine_events(every, PLAN, 0)["marks"].tolist() == [mark] * 3
+    assert engine_events(every, 0)["marks"].tolist() == [mark] * 3
 
 
 def test_the_keys_of_same_are_hashes_and_0_without_a_value() -> None:
@@ -100,7 +112,7 @@ def test_the_split_keeps_a_visitor_together_and_the_order(visitors: list[int], s
     for batch in batches:
         assert (batch.partition, batch.watermark, batch.ended) == (2, 77, True)
         assert batch.rows.columns == COLUMNS
-        assert batch.events.size == batch.rows.height == batch.same.shape[0]
+        assert batch.events.size == batch.rows.height == batch.lanes.shape[0]
         own = batch.events["offset"].tolist()
         assert own == sorted(own) == batch.rows["source_offset"].to_list()
         hashes = hash_texts(batch.rows["visitor_id"])[1]

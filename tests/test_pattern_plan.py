@@ -7,8 +7,19 @@ import pytest
 from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
 from footfall.expression import event, field
-from footfall.pattern import Pattern
-from footfall.pattern_plan import ANY, BEGIN, EVERY_EVENT, PAST_LAST, RELAXED, STRICT, PatternPlan
+from footfall.pattern import Pattern, all_of_any_order, either, stage
+from footfall.pattern_plan import (
+    ANY,
+    BEGIN,
+    EVERY_EVENT,
+    PAST_LAST,
+    RELAXED,
+    STRICT,
+    PatternPlan,
+    is_linear,
+    what_is_not_linear,
+)
+from footfall.taken import last, taken
 
 A, B, C, D = (event == name for name in "abcd")
 
@@ -20,7 +31,7 @@ def steps_of(plan: PatternPlan, pattern: int = 0) -> list[dict[str, int]]:
 
 
 def bit(plan: PatternPlan, name: str) -> int:
-    (number,) = [i for i, condition in enumerate(plan.conditions) if condition.same_as(event == name)]
+    (number,) = [i for i, condition in enumerate(plan.conditions[0]) if condition.same_as(event == name)]
     return 1 << number
 
 
@@ -51,7 +62,7 @@ def test_what_is_forbidden_stands_on_the_step_that_waits() -> None:
     first, second, third = steps_of(plan)
     assert (first["kill"], first["kill_next"], first["stage"]) == (0, 0, 0)
     assert (second["kill"], second["kill_next"]) == (bit(plan, "d"), bit(plan, "c"))
-    assert (second["stage"], second["contiguity"]) == (3, ANY)
+    assert (second["stage"], second["contiguity"]) == (1, ANY)
     assert (third["kill"], third["kill_next"], third["condition"]) == (0, 0, EVERY_EVENT)
     assert int(plan.table[0]["trailing_kill"]) == 0
 
@@ -90,14 +101,14 @@ def test_conditions_are_shared_behind_the_reserved_ones() -> None:
     one = Pattern("one").begin("a", A & (field("x") > 1)).followed_by("b", B)
     two = Pattern("two").begin("b", event.is_in(["b"])).followed_by("a", (field("x") > 1) & A)
     plan = PatternPlan.compile([one, two], reserved=[C, C, B])
-    assert [str(condition) for condition in plan.conditions] == [
+    assert [str(condition) for condition in plan.conditions[0]] == [
         "event is 'c'",
         "event is 'c'",
         "event is 'b'",
         "event is 'a' and x is greater than 1",
     ]
     assert plan.steps["condition"].tolist() == [3, 2, 2, 3]
-    assert plan.interest == 0b1100
+    assert plan.interest.tolist() == [0b1100]
 
 
 def test_masks_are_a_column_of_a_bit_a_condition() -> None:
@@ -106,8 +117,8 @@ def test_masks_are_a_column_of_a_bit_a_condition() -> None:
         {"event": ["a", "b", "c", None], "x": [1, 2, None, 3]}, schema_overrides={"x": SCHEMA["x"]}
     )
     masks = plan.masks(frame)
-    assert masks.dtype == pl.UInt64
-    assert masks.to_list() == [0b010, 0b100, 0b001, 0b100]
+    assert masks.dtype == np.uint64
+    assert masks.tolist() == [[0b010], [0b100], [0b001], [0b100]]
 
 
 @pytest.mark.parametrize(
@@ -131,24 +142,37 @@ def test_interest_holds_all_that_is_awaited_or_forbidden() -> None:
         Pattern("p").begin("a", A).not_next("b", B).followed_by("c", C).not_followed_by("d", D).within(1)
     )
     plan = PatternPlan.compile([pattern], reserved=[event == "other"])
-    assert plan.interest == 0b11110
+    assert plan.interest.tolist() == [0b11110]
     assert plan.interest.dtype == np.uint64
 
 
 def test_a_plan_without_patterns_has_empty_tables() -> None:
     plan = PatternPlan.compile([], reserved=[A])
-    assert (plan.table.size, plan.steps.size, int(plan.interest), plan.sees_all) == (0, 0, 0, 0)
+    assert (plan.table.size, plan.steps.size, plan.interest.tolist(), plan.sees_all) == (0, 0, [0], 0)
     assert plan.table.dtype.names is not None
-    assert plan.masks(pl.DataFrame({"event": ["a", "b"]})).to_list() == [1, 0]
+    assert plan.masks(pl.DataFrame({"event": ["a", "b"]})).tolist() == [[1], [0]]
+
+
+def test_a_patterns_conditions_lie_in_one_word() -> None:
+    reserved = [field("x") == number for number in range(62)]
+    fits = Pattern("p").begin("a", A).followed_by("b", B)
+    assert [len(word) for word in PatternPlan.compile([fits], reserved).conditions] == [64]
+    plan = PatternPlan.compile([fits.followed_by("c", C)], reserved)
+    assert [len(word) for word in plan.conditions] == [62, 3]
+    assert plan.table["word"].tolist() == [1]
+    assert plan.interest.tolist() == [0, 0b111]
+    assert plan.masks(
+        pl.DataFrame({"event": ["b"], "x": [7]}, schema_overrides={"x": SCHEMA["x"]})
+    ).tolist() == [[1 << 7, 0b010]]
 
 
 def test_64_conditions_are_the_most() -> None:
-    reserved = [field("x") == number for number in range(62)]
-    fits = Pattern("p").begin("a", A).followed_by("b", B)
-    assert len(PatternPlan.compile([fits], reserved).conditions) == 64
+    many = Pattern("p").begin("s0", field("x") == 0)
+    for number in range(1, 65):
+        many = many.followed_by(f"s{number}", field("x") == number)
     with pytest.raises(PatternError, match="more than 64 distinct conditions") as caught:
-        PatternPlan.compile([fits.followed_by("c", C)], reserved)
-    assert (caught.value.pattern, caught.value.stage) == ("p", "c")
+        PatternPlan.compile([many])
+    assert caught.value.pattern == "p"
     with pytest.raises(PatternError, match="more than 64"):
         PatternPlan.compile([], [field("x") == number for number in range(65)])
 
@@ -163,11 +187,53 @@ def test_what_cannot_be_compiled_is_refused() -> None:
         PatternPlan.compile([whole], reserved=[event])
 
 
+WHOLE = Pattern("p").begin("a", A)
+LOOP = WHOLE.followed_by("b", B).times(2)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        (WHOLE.one_or_more(), "loops without an exact count"),
+        (WHOLE.times(1, 2), "loops without an exact count"),
+        (LOOP.optional(), "optional stages"),
+        (LOOP.combinations(), "combinations"),
+        (LOOP.reluctant(), "reluctant loops"),
+        (LOOP.step_within("1 s"), "bounds on single steps"),
+        (WHOLE.followed_by("b", B).times(2, each_within="1 s"), "bounds on single steps"),
+        (WHOLE.not_followed_by("b", B, within="1 s"), "bounds on single steps"),
+        (WHOLE.not_next("b", B), "not_next at the end"),
+        (WHOLE.not_next("b", B).not_followed_by("c", C).within("1 s"), "not_next at the end"),
+        (Pattern("p").absent("q", C, for_="1 s").begin("a", A), "absence at the start"),
+        (Pattern("p").begin(WHOLE), "groups"),
+        (WHOLE.next(either(stage("b", B), stage("c", C))), "alternations"),
+        (WHOLE.next(all_of_any_order(stage("b", B), stage("c", C))), "permutations"),
+        (WHOLE.next("b", last("a").field("x") > 1), "conditions on the partial match"),
+        (WHOLE.skip_to_first("a"), "skip_to_first"),
+        (WHOLE.tie_order("path"), "tie_order"),
+        (WHOLE.with_timeouts(), "timed-out"),
+        (WHOLE.output(n=taken("a").count()), "outputs"),
+    ],
+)
+def test_what_is_no_chain_of_steps_is_told(pattern: Pattern, problem: str) -> None:
+    assert not is_linear(pattern)
+    assert problem in str(what_is_not_linear(pattern))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [LOOP, LOOP.greedy(), LOOP.consecutive(), WHOLE.not_next("b", B).followed_by_any("c").skip_to_next()],
+)
+def test_a_chain_of_steps_is_compiled(pattern: Pattern) -> None:
+    assert is_linear(pattern)
+    assert PatternPlan.compile([pattern]).patterns == (pattern,)
+
+
 def test_a_plan_pickles() -> None:
     pattern = Pattern("p").begin("a", A & (field("x") > 1)).within("1 s")
     plan = PatternPlan.compile([pattern], reserved=[B])
     again = pickle.loads(pickle.dumps(plan))
     assert again.patterns == plan.patterns
-    assert [c.key() for c in again.conditions] == [c.key() for c in plan.conditions]
+    assert [c.key() for c in again.conditions[0]] == [c.key() for c in plan.conditions[0]]
     assert again.table.tolist() == plan.table.tolist()
     assert again.steps.tolist() == plan.steps.tolist()

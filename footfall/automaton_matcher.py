@@ -1,0 +1,333 @@
+"""The matcher of the patterns that the compiled loops of `matcher` can't run: an automaton for each visitor.
+
+It sees only events that a pattern awaits (or all events of visitors who have something under way, where a pattern
+needs that). An event's number is that of its row in the shard. What tests may ask of an event later, its values by
+slot, is kept for as long as a partial match holds the event.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
+from footfall.clock import FOREVER
+from footfall.condition_words import WORD_BITS
+from footfall.event_batch import Events
+from footfall.matcher import MATCH, NODE, TIMED_OUT, Matches
+from footfall.visitor_automaton import NEVER, Match, Snapshot, VisitorAutomaton
+
+_Key = tuple[int, int, int, int]
+"""Pattern (its number in the plan), visitor's hash (high, low), hash of the `same` field's value (0 without one)."""
+
+_WORD = (1 << WORD_BITS) - 1
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class _Taken(NamedTuple):
+    """What is kept of an event that a partial match holds."""
+
+    time: int
+    message_high: int
+    message_low: int
+    values: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class AutomatonMatcher:
+    """The automata of a shard's visitors.
+
+    State kept across a restart: all of it but the plan, which `bind` gives anew; it must be an equal one.
+    """
+
+    next_due: int = FOREVER
+    dropped: int = 0
+    pending: int = 0
+    _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
+    _taken: dict[int, _Taken] = field(default_factory=dict)
+    _due: list[tuple[int, _Key]] = field(default_factory=list)
+    _fresh: set[int] = field(default_factory=set)
+    _last: dict[_Key, int] = field(default_factory=dict)
+    _frozen: list[tuple[_Key, Snapshot]] = field(default_factory=list)
+
+    def settle(
+        self,
+        plan: AutomatonPlan,
+        events: Events,
+        lanes: npt.NDArray[np.uint64],
+        places_of: npt.NDArray[np.int64],
+        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+        until: int,
+        *,
+        at_end: bool = False,
+    ) -> Matches:
+        """Take events in their final order (those with place -1 are left out), then move all clocks to `until`.
+
+        `lanes` are as in a `ShardBatch`; `values` gives, for places among `events`, the frame of the plan's values.
+        With `at_end`, absences that wait longer than 24 h stay as they are, and are counted in `pending`.
+        """
+        self._thaw(plan)
+        out = _Out()
+        self._fresh = set()
+        if plan.patterns:
+            self._take_events(plan, events, lanes, places_of, values, out)
+            self._move_clocks(plan, until, out, at_end=at_end)
+        return out.matches()
+
+    def _take_events(
+        self,
+        plan: AutomatonPlan,
+        events: Events,
+        lanes: npt.NDArray[np.uint64],
+        places_of: npt.NDArray[np.int64],
+        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+        out: "_Out",
+    ) -> None:
+        masks = np.column_stack([events["mask"], lanes[:, plan.same_fields :]])
+        seen = {planned.number: self._seen_by(planned, events, masks, places_of) for planned in plan.patterns}
+        places = np.unique(np.concatenate([np.zeros(0, np.int64), *seen.values()]))
+        if not places.size:
+            return
+        known = {}
+        frame = values(places)
+        columns = frame.rows() if frame.width else [()] * places.size
+        fields = ("row", "time", "message_high", "message_low")
+        for place, *event, asked in zip(
+            places.tolist(), *(events[name][places].tolist() for name in fields), columns, strict=True
+        ):
+            row, time, high, low = event
+            known[place] = row
+            self._taken[row] = _Taken(time, high, low, asked)
+        taken = self._taken
+        plan.values.read = lambda event, slot: taken[event].values[slot]
+        touched: set[_Key] = set()
+        for planned in plan.patterns:
+            self._feed(plan, planned, _Seen(events, lanes, masks, seen[planned.number]), out, touched)
+        for key in touched:
+            automaton = self._visitors.get(key)
+            if automaton is not None:
+                self._fresh.update(automaton.held_events())
+        for row in known.values():
+            if row not in self._fresh:
+                del self._taken[row]
+
+    def _seen_by(
+        self,
+        planned: PlannedAutomaton,
+        events: Events,
+        masks: npt.NDArray[np.uint64],
+        places_of: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """The places of the events that the pattern must see."""
+        automaton = planned.automaton
+        words = [(automaton.interest >> WORD_BITS * word) & _WORD for word in range(masks.shape[1])]
+        awaited: npt.NDArray[np.bool_] = np.any((masks & np.array(words, np.uint64)) != 0, axis=1)
+        if automaton.starts_blank or automaton.spec.looks_back:
+            awaited[:] = True
+        elif automaton.sees_all:
+            waiting = [key[2] for key in self._visitors if key[0] == planned.number]
+            visitors = np.unique(
+                np.concatenate([events["visitor_low"][awaited], np.array(waiting, np.uint64)])
+            )
+            awaited |= np.isin(events["visitor_low"], visitors)
+        return np.flatnonzero(awaited & (places_of >= 0))
+
+    def _feed(
+        self,
+        plan: AutomatonPlan,
+        planned: PlannedAutomaton,
+        seen: "_Seen",
+        out: "_Out",
+        touched: set[_Key],
+    ) -> None:
+        automaton, number = planned.automaton, planned.number
+        rows = list(seen.rows(planned.same))
+        if planned.ties_by is not None:
+            slot = planned.ties_by
+            rows.sort(key=lambda row: (row[2], _ordered(self._taken[row[1]].values[slot])))
+        for same_key, row, time, mask, high, low in rows:
+            if planned.same >= 0 and same_key == 0:
+                continue
+            key = (number, high, low, same_key)
+            visitor = self._remembering(planned, key, time, out)
+            if visitor is None:
+                if not (mask & automaton.interest or automaton.starts_blank or automaton.spec.looks_back):
+                    continue
+                visitor = self._visitors[key] = VisitorAutomaton(automaton, limit=plan.limit)
+            before = visitor.next_deadline
+            dropped = visitor.dropped
+            for match in visitor.take(row, time, mask):
+                self._give_out(planned, key, match, out)
+            self.dropped += visitor.dropped - dropped
+            touched.add(key)
+            if planned.memory_ms is not None:
+                self._last[key] = time
+                heapq.heappush(self._due, (time + planned.memory_ms, key))
+            self._note(key, visitor, before)
+
+    def _remembering(
+        self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
+    ) -> VisitorAutomaton | None:
+        """The visitor's automaton at that time; None if there is none, or it has nothing to remember any more."""
+        visitor = self._visitors.get(key)
+        if visitor is None or planned.memory_ms is None:
+            return visitor
+        for match in visitor.advance(time):
+            self._give_out(planned, key, match, out)
+        forgets = not visitor.open_partials and time - self._last[key] >= planned.memory_ms
+        return None if forgets else visitor
+
+    def _note(self, key: _Key, visitor: VisitorAutomaton, before: int) -> None:
+        if not (visitor.open_partials or visitor.remembers):
+            self._forget(key)
+        elif visitor.next_deadline not in {before, NEVER}:
+            heapq.heappush(self._due, (visitor.next_deadline, key))
+
+    def _forget(self, key: _Key) -> None:
+        del self._visitors[key]
+        self._last.pop(key, None)
+
+    def _move_clocks(self, plan: AutomatonPlan, until: int, out: "_Out", *, at_end: bool) -> None:
+        if at_end:
+            self._forget_long_waits(plan)
+        while self._due and self._due[0][0] <= until:
+            deadline, key = heapq.heappop(self._due)
+            visitor = self._visitors.get(key)
+            if visitor is None:
+                continue
+            planned = plan.planned(key[0])
+            for match in visitor.advance(deadline):
+                self._give_out(planned, key, match, out)
+            if visitor.open_partials or planned.memory_ms is None or key not in self._last:
+                self._note(key, visitor, deadline)
+            elif self._last[key] + planned.memory_ms <= deadline:
+                self._forget(key)
+        self.next_due = self._due[0][0] if self._due else FOREVER
+
+    def _forget_long_waits(self, plan: AutomatonPlan) -> None:
+        long = {planned.number for planned in plan.patterns if planned.waits_over_24h}
+        for key in [key for key in self._visitors if key[0] in long]:
+            self.pending += self._visitors[key].open_partials
+            self._forget(key)
+
+    def _give_out(self, planned: PlannedAutomaton, key: _Key, match: Match, out: "_Out") -> None:
+        nodes = [
+            (
+                event,
+                self._taken[event].time,
+                self._taken[event].message_high,
+                self._taken[event].message_low,
+                planned.stage_number(stage),
+            )
+            for stage, event in match.steps
+        ]
+        outputs = planned.output_values(match)
+        out.add(planned.number, key, match, nodes, _encode(outputs).decode() if outputs else "")
+
+    def fresh_rows(self, since: int) -> npt.NDArray[np.int64]:
+        """The rows from `since` on that partial matches hold since the last round."""
+        return np.array([row for row in self._fresh if row >= since], np.int64)
+
+    def held_rows(self) -> npt.NDArray[np.int64]:
+        """All rows that partial matches hold; what is kept of other events goes."""
+        held: set[int] = set()
+        for visitor in self._visitors.values():
+            held.update(visitor.held_events())
+        self._taken = {row: taken for row, taken in self._taken.items() if row in held}
+        return np.array(sorted(held), np.int64)
+
+    @property
+    def live(self) -> int:
+        """How many automata are live: one for each visitor, pattern and `same` value with something under way."""
+        return len(self._visitors) + len(self._frozen)
+
+    def _thaw(self, plan: AutomatonPlan) -> None:
+        for key, snapshot in self._frozen:
+            automaton = plan.planned(key[0]).automaton
+            visitor = VisitorAutomaton.restored(automaton, snapshot, limit=plan.limit)
+            self._visitors[key] = visitor
+            if visitor.next_deadline != NEVER:
+                heapq.heappush(self._due, (visitor.next_deadline, key))
+            memory = plan.planned(key[0]).memory_ms
+            if memory is not None:
+                heapq.heappush(self._due, (self._last[key] + memory, key))
+        self._frozen = []
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        frozen = [*self._frozen, *((key, visitor.snapshot()) for key, visitor in self._visitors.items())]
+        held = self.held_rows() if self._visitors else None
+        taken = self._taken if held is None else {row: self._taken[row] for row in held.tolist()}
+        return self.next_due, self.dropped, self.pending, frozen, taken, self._last
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.next_due, self.dropped, self.pending, self._frozen, self._taken, self._last = state
+        self._visitors, self._due, self._fresh = {}, [], set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The events that a pattern sees: those at `places`."""
+
+    events: Events
+    lanes: npt.NDArray[np.uint64]
+    masks: npt.NDArray[np.uint64]
+    places: npt.NDArray[np.int64]
+
+    def rows(self, same: int) -> Iterable[tuple[int, int, int, int, int, int]]:
+        """`same` value, row, time, mask and visitor of each."""
+        places = self.places
+        keys = [0] * places.size if same < 0 else self.lanes[places, same].tolist()
+        masks = self.masks[places, 0].tolist()
+        for word in range(1, self.masks.shape[1]):
+            more = self.masks[places, word].tolist()
+            masks = [mask | (high << WORD_BITS * word) for mask, high in zip(masks, more, strict=True)]
+        row, time, *visitor = (
+            self.events[name][places].tolist() for name in ("row", "time", "visitor_high", "visitor_low")
+        )
+        return zip(keys, row, time, masks, *visitor, strict=True)
+
+
+@dataclass(slots=True)
+class _Out:
+    """The matches of a round, as they come."""
+
+    records: list[tuple[int, ...]] = field(default_factory=list)
+    nodes: list[tuple[int, ...]] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+    def add(
+        self, number: int, key: _Key, match: Match, nodes: Sequence[tuple[int, ...]], outputs: str
+    ) -> None:
+        kind = TIMED_OUT if match.timed_out else 0
+        first, last = nodes[0][1], nodes[-1][1]
+        record = (first, last, match.time, key[1], key[2], len(self.nodes), len(nodes), number, kind)
+        self.records.append(record)
+        self.nodes.extend((*node[:4], -1, 0, node[4], 0) for node in nodes)
+        self.outputs.append(outputs)
+
+    def matches(self) -> Matches:
+        return Matches(np.array(self.records, MATCH), np.array(self.nodes, NODE), self.outputs)
+
+
+def joined(parts: Iterable[Matches]) -> Matches:
+    """One round's matches from several matchers."""
+    records, nodes, outputs = [], [], []
+    count = 0
+    for part in parts:
+        moved = part.records.copy()
+        moved["first_node"] += count
+        count += part.nodes.size
+        records.append(moved)
+        nodes.append(part.nodes)
+        outputs += part.outputs or [""] * part.records.size
+    return Matches(np.concatenate(records), np.concatenate(nodes), outputs)
+
+
+def _ordered(value: Any) -> tuple[bool, Any]:
+    """A value to sort by; events without one come first."""
+    return value is not None, value if value is not None else 0

@@ -1,0 +1,136 @@
+"""The automata of a run's patterns that the compiled loops can't run, with what feeding them needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from footfall.automaton import Automaton
+from footfall.envelope import SCHEMA
+from footfall.expression import field
+from footfall.pattern import Pattern
+from footfall.pattern_lowering import BitOf, EventValues, Output, lower, lower_outputs
+from footfall.pattern_spec import PatternSpec
+from footfall.row_frames import whole_rows
+from footfall.visitor_automaton import Match
+
+LONG_WAIT_MS = 86_400_000
+MOST_PARTIALS = 1_000
+"""Partial matches of a visitor and pattern at most, where a run doesn't say."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedAutomaton:
+    """A pattern's automaton.
+
+    Attributes:
+        number: the pattern's number in the run's plan.
+        same: the number of the field whose values it runs for separately; -1 for none.
+        ties_by: the slot of the value by which events of equal times are ordered; None for their arrival.
+        waits_over_24h: an absence at its end takes longer than a day.
+        memory_ms: how long after a visitor's last event the pattern remembers it for what may begin later: what
+            must not come before the start, and what `prev` goes back to (`within`, or a day); None if it doesn't.
+        outputs: for each output of a match, how it is made.
+    """
+
+    number: int
+    automaton: Automaton
+    same: int
+    ties_by: int | None
+    waits_over_24h: bool
+    memory_ms: int | None
+    outputs: dict[str, Output]
+
+    def stage_number(self, stage: str) -> int:
+        """The number of a stage that takes events, by its name."""
+        return self.automaton.stages.index(stage)
+
+    def output_values(self, match: Match) -> dict[str, Any]:
+        """The match's outputs; of a partial match that timed out, too."""
+        if not self.outputs:
+            return {}
+        view = _Finished(match.stages())
+        return {name: output(view) for name, output in self.outputs.items()}
+
+
+def _memory(spec: PatternSpec) -> int | None:
+    absent = [stage.absent_ms for stage in spec.stages if stage.absent_ms is not None]
+    back = [spec.within_ms or LONG_WAIT_MS] if spec.looks_back else []
+    return max(absent + back, default=None)
+
+
+class _Finished:
+    """A finished match as outputs see it."""
+
+    def __init__(self, stages: dict[str, list[int]]) -> None:
+        self._stages = stages
+
+    def taken(self, stage: str) -> Sequence[int]:
+        return self._stages.get(stage, [])
+
+    def before(self, count: int) -> int:  # noqa: ARG002 - outputs don't look back
+        return -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AutomatonPlan:
+    """The automata of a run.
+
+    Attributes:
+        patterns: in the order of their numbers.
+        same_fields: how many of an event's lanes are hashes of same fields.
+        values: the values of events that their tests and outputs read.
+        limit: partial matches of a visitor and pattern at most.
+    """
+
+    patterns: tuple[PlannedAutomaton, ...]
+    same_fields: int
+    values: EventValues
+    limit: int | None
+
+    @classmethod
+    def compile(
+        cls,
+        patterns: Sequence[tuple[int, Pattern]],
+        bit_of: BitOf,
+        same_fields: Sequence[str],
+        limit: int | None = MOST_PARTIALS,
+    ) -> "AutomatonPlan":
+        """Compile patterns, each with its number; `bit_of` gives conditions their bits, over all words.
+
+        Raises:
+            PatternError: a pattern can't be compiled.
+        """
+        values = EventValues()
+        planned = []
+        for number, pattern in patterns:
+            spec = lower(pattern, bit_of, values)
+            last = pattern.stages[-1]
+            wait = (last.step_within_ms or pattern.within_ms or 0) if last.forbids else 0
+            planned.append(
+                PlannedAutomaton(
+                    number,
+                    Automaton(spec),
+                    -1 if pattern.same_field is None else same_fields.index(pattern.same_field),
+                    None if pattern.ties_by is None else values.slot_of(field(pattern.ties_by)),
+                    wait > LONG_WAIT_MS,
+                    _memory(spec),
+                    lower_outputs(pattern, values),
+                )
+            )
+        return cls(tuple(planned), len(same_fields), values, limit)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The event columns that `values_of` reads."""
+        return self.values.event_columns()
+
+    def planned(self, number: int) -> PlannedAutomaton:
+        """The automaton of the pattern of that number."""
+        return next(planned for planned in self.patterns if planned.number == number)
+
+    def values_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A column for each slot, from rows that have (at least) `columns`; empty ones may be left out."""
+        names = [name for name in SCHEMA if name in self.columns] or rows.columns[:1]
+        return whole_rows(rows, names).select(self.values.columns())
