@@ -1,0 +1,51 @@
+"""The engine's matcher of one visitor and one pattern against the reference, on random patterns and streams."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import event, given, settings
+from matching_strategies import Stream, patterns, streams
+from reference_matches import ReferenceMatch, find_matches
+
+from footfall.automaton import Automaton
+from footfall.pattern_spec import LoopSpec, PatternSpec, StageSpec
+from footfall.visitor_automaton import Match, VisitorAutomaton
+
+Taken = tuple[tuple[str, int], ...]
+
+
+def _engine(spec: PatternSpec, stream: Stream) -> tuple[list[ReferenceMatch], set[tuple[int, Taken]]]:
+    """What the engine gives: the matches in order, and the partial matches that timed out."""
+    visitor = VisitorAutomaton(Automaton(spec))
+    out: list[Match] = []
+    for number, time, mask in stream.events:
+        out += visitor.take(number, time, mask)
+    if stream.end is not None:
+        out += visitor.advance(stream.end)
+    matches = [
+        ReferenceMatch(tuple(match.steps), match.time, match.by_time) for match in out if not match.timed_out
+    ]
+    return matches, {(match.time, tuple(match.steps)) for match in out if match.timed_out}
+
+
+@given(spec=patterns(), stream=streams())
+@settings(max_examples=300)
+def test_the_engine_finds_what_the_reference_finds(spec: PatternSpec, stream: Stream) -> None:
+    expected = find_matches(spec, stream.events, stream.end)
+    matches, timed_out = _engine(spec, stream)
+    event(f"{min(len(expected.matches), 5)} matches")
+    assert Counter(matches) == Counter(expected.matches)
+    if spec.skip != "no_skip":
+        assert matches == list(expected.matches)
+    assert timed_out == (expected.timed_out if spec.gives_timeouts else set())
+
+
+@pytest.mark.xfail(reason="the engine bounds a group's head alone, not whichever of its stages comes first")
+def test_a_bound_on_a_group_holds_where_its_head_is_left_out() -> None:
+    stages = (StageSpec("b", "begin", 2, LoopSpec(optional=True)), StageSpec("c", "relaxed", 4))
+    spec = PatternSpec(
+        "p", (StageSpec("a", "begin", 1), StageSpec("g", "relaxed", step_within_ms=1, group=stages))
+    )
+    stream = Stream(((0, 0, 1), (1, 1, 4)), None)
+    matches, _ = _engine(spec, stream)
+    assert matches == list(find_matches(spec, stream.events).matches) == []
