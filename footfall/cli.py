@@ -31,6 +31,15 @@ examples:
   footfall store serve                                let Grafana and others read the embedded store
 """
 
+_PATTERN_EXAMPLES = """\
+examples:
+  footfall patterns list                                  the shipped ones
+  footfall patterns show rage_click                       draw one, and say it in words
+  footfall patterns new left_the_cart --patterns mine     begin one of your own
+  footfall patterns check mine/left_the_cart.py           all that is wrong with it
+  footfall patterns test left_the_cart --patterns mine    run its cases
+"""
+
 _RUN_SETTINGS = (
     "format",
     "store",
@@ -151,12 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(command=_demo)
 
-    patterns = commands.add_parser("patterns", help="what patterns there are")
-    pattern_commands = patterns.add_subparsers(metavar="COMMAND", required=True)
-    listing = pattern_commands.add_parser("list", help="list them", description="List the patterns of a run.")
-    listing.add_argument("--json", action="store_true", help="as JSON")
-    _add_settings(listing, ("patterns",))
-    listing.set_defaults(command=_patterns_list)
+    _add_patterns(commands)
 
     store = commands.add_parser("store", help="the embedded store")
     store_commands = store.add_subparsers(metavar="COMMAND", required=True)
@@ -171,6 +175,76 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(serve, _STORE_SETTINGS)
     serve.set_defaults(command=_store_serve)
     return parser
+
+
+def _add_patterns(commands: Any) -> None:
+    patterns = commands.add_parser(
+        "patterns",
+        help="list, draw, test, check and begin patterns",
+        description="What patterns there are, and what helps to write them.",
+        epilog=_PATTERN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    pattern_commands = patterns.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, about: str, description: str, command: object, *examples: str) -> Any:
+        parser = pattern_commands.add_parser(
+            name,
+            help=about,
+            description=description,
+            epilog="\n  ".join(["examples:", *(f"footfall patterns {example}" for example in examples)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(command=command)
+        return parser
+
+    listing = add(
+        "list", "list them", "List the patterns of a run.", _patterns_list, "list --patterns my_patterns"
+    )
+    show = add(
+        "show",
+        "draw one, and say it in words",
+        "Draw a pattern's stages and say them in words.",
+        _patterns_show,
+        "show rage_click",
+        "show rage_click --svg rage_click.svg",
+        "show my_pattern --patterns my_patterns --json",
+    )
+    show.add_argument("name", metavar="NAME", help="the pattern's name")
+    show.add_argument("--svg", metavar="FILE", help="write the picture as SVG (-: to standard output)")
+    test = add(
+        "test",
+        "run their cases",
+        "Run the cases in the folder cases/ beside the patterns, and exit with 1 if one fails.",
+        _patterns_test,
+        "test",
+        "test rage_click",
+        "test --patterns my_patterns --json",
+    )
+    test.add_argument("name", metavar="NAME", nargs="?", default=None, help="one pattern (default: all)")
+    check = add(
+        "check",
+        "tell all that is wrong with a file",
+        "Read one file of patterns and tell every problem in it with line, pattern and stage; exit with 1 if "
+        "there is one.\nThe other files of its folder and the patterns' cases are looked at too.",
+        _patterns_check,
+        "check my_patterns/leaving.py",
+        "check my_patterns/leaving.py --json",
+    )
+    check.add_argument("file", metavar="FILE", help="a file of patterns (.py, .json)")
+    for parser in (listing, show, test, check):
+        parser.add_argument("--json", action="store_true", help="as JSON")
+    new = add(
+        "new",
+        "begin one, with cases",
+        "Write a pattern and its cases, which pass as they are and are there to be changed. "
+        "Files that are there stay.",
+        _patterns_new,
+        "new left_the_cart --patterns my_patterns",
+    )
+    new.add_argument("name", metavar="NAME", help="the pattern's name: letters, digits and _")
+    for parser in (listing, show, test, new):
+        _add_settings(parser, ("patterns",))
 
 
 def _add_simulate(commands: Any) -> None:
@@ -264,6 +338,37 @@ def _patterns_list(arguments: argparse.Namespace) -> int:
     from footfall.pattern_list import print_patterns  # noqa: PLC0415
 
     print_patterns(_settings(arguments, ("patterns",)).patterns, as_json=arguments.json)
+    return DONE
+
+
+def _patterns_show(arguments: argparse.Namespace) -> int:
+    from footfall.pattern_show import show_pattern  # noqa: PLC0415
+
+    folder = _settings(arguments, ("patterns",)).patterns
+    show_pattern(folder, arguments.name, svg=arguments.svg, as_json=arguments.json)
+    return DONE
+
+
+def _patterns_test(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments, ("patterns",))
+    from footfall.pattern_test import run_cases  # noqa: PLC0415
+
+    return run_cases(settings, arguments.name, as_json=arguments.json)
+
+
+def _patterns_check(arguments: argparse.Namespace) -> int:
+    from footfall.pattern_file_check import check_patterns  # noqa: PLC0415
+
+    return check_patterns(Path(arguments.file), as_json=arguments.json)
+
+
+def _patterns_new(arguments: argparse.Namespace) -> int:
+    from footfall.pattern_new import write_pattern  # noqa: PLC0415
+
+    # As a setting the folder must be there; here it is made.
+    given = arguments.patterns
+    folder = Path(given) if given else _settings(arguments, ("patterns",)).patterns
+    write_pattern(folder, arguments.name)
     return DONE
 
 

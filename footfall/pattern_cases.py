@@ -9,13 +9,14 @@ They stand in `cases/<pattern>.json` beside the patterns:
 
 An event's `t` is its time from the case's start, in milliseconds or as text ("10 min"); `visitor` names who
 acted ("v" if absent); other names are fields of the envelope as a record sends them, and what else there is
-goes to the properties. A match is, for each stage that takes events, their numbers in the case. The end of a
-case is the end of its input, so absences that are pending then count as matches. An empty list of matches
-says that there is none.
+goes to the properties. A match is, for each stage that took events, their numbers in the case; a stage that may
+do without events can be left out. After a case's last event time goes on without end, so absences that are pending
+then count as matches; a case with an `end` ("29 d") stops at that time from its start, and what is due later stays
+open. An empty list of matches says that there is none.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from footfall.duration import parse_duration
 from footfall.envelope import FIELD_BY_NAME, MILLIONTHS, SCHEMA
 from footfall.errors import PatternFilesError
 from footfall.pattern import Pattern
+from footfall.pattern_stage import Stage
 from footfall.polars_condition import JsonValue
 
 START_MS = 1_760_000_000_000
@@ -43,13 +45,15 @@ class PatternCase:
         pattern: the pattern's name.
         name: what the case shows.
         events: the events as they are written, in the order in which they arrive.
-        matches: for each match, stage -> the numbers of its events.
+        matches: for each match, stage -> the numbers of its events; stages without events are left out.
+        end: the time at which the case ends, in ms since 1970; None if time goes on without end.
     """
 
     pattern: str
     name: str
     events: tuple[Mapping[str, JsonValue], ...]
     matches: tuple[Mapping[str, tuple[int, ...]], ...]
+    end: int | None = None
 
     def frame(self) -> pl.DataFrame:
         """The events in the envelope's columns, row i for event i; its message_id is "<i>"."""
@@ -66,10 +70,19 @@ def load_cases(folder: Path, patterns: Sequence[Pattern]) -> tuple[PatternCase, 
     Raises:
         PatternFilesError: files are wrong; it names all of them.
     """
+    return load_case_files(sorted(folder.glob("*.json")), patterns)
+
+
+def load_case_files(paths: Iterable[Path], patterns: Sequence[Pattern]) -> tuple[PatternCase, ...]:
+    """The cases in these files, as `load_cases` gives those of a folder.
+
+    Raises:
+        PatternFilesError: files are wrong or can't be read; it names all of them.
+    """
     known = {pattern.name: pattern for pattern in patterns}
     problems: list[str] = []
     cases: list[PatternCase] = []
-    for path in sorted(folder.glob("*.json")):
+    for path in paths:
         try:
             cases.extend(_read_cases(path, known))
         except _CaseError as error:
@@ -79,6 +92,29 @@ def load_cases(folder: Path, patterns: Sequence[Pattern]) -> tuple[PatternCase, 
     return tuple(cases)
 
 
+def case_file(folder: Path, pattern: str) -> Path:
+    """Where the cases of a pattern stand whose own file is in `folder`, whether there are any or not."""
+    return folder / "cases" / f"{pattern}.json"
+
+
+def event_counts(stages: Iterable[Stage]) -> dict[str, tuple[int, int | None]]:
+    """How many events each stage takes in a match, at least and at most (None: without bound).
+
+    Stages that forbid events aren't there; of groups and choices the stages inside are.
+    """
+    counts: dict[str, tuple[int, int | None]] = {}
+    for stage in stages:
+        if stage.forbids:
+            continue
+        least, most = 0 if stage.optional else stage.times, stage.most
+        if not stage.parts:
+            counts[stage.name] = (least, most)
+        for name, (inner_least, inner_most) in event_counts(stage.parts).items():
+            fewest = 0 if stage.choices else least * inner_least
+            counts[name] = (fewest, None if most is None or inner_most is None else most * inner_most)
+    return counts
+
+
 class _CaseError(Exception):
     pass
 
@@ -86,7 +122,9 @@ class _CaseError(Exception):
 def _read_cases(path: Path, known: Mapping[str, Pattern]) -> list[PatternCase]:
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise _CaseError(f"it can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise _CaseError(f"it isn't JSON: {error}") from error
     if not isinstance(data, dict) or set(data) != {"pattern", "cases"} or not isinstance(data["cases"], list):
         raise _CaseError('it must be {"pattern": name, "cases": [...]}')
@@ -104,8 +142,10 @@ def _read_cases(path: Path, known: Mapping[str, Pattern]) -> list[PatternCase]:
 
 
 def _read_case(pattern: Pattern, data: JsonValue) -> PatternCase:
-    if not isinstance(data, dict) or set(data) != _CASE_KEYS:
-        raise _CaseError(f"a case has exactly {', '.join(sorted(_CASE_KEYS))}; found {str(data)[:60]}")
+    if not isinstance(data, dict) or set(data) - {"end"} != _CASE_KEYS:
+        raise _CaseError(
+            f"a case has exactly {', '.join(sorted(_CASE_KEYS))}, and it may have an end; found {str(data)[:60]}"
+        )
     name = str(data["name"])
     if not isinstance(data["events"], list) or not isinstance(data["matches"], list):
         raise _CaseError(f"case {name!r}: events and matches are lists")
@@ -115,31 +155,66 @@ def _read_case(pattern: Pattern, data: JsonValue) -> PatternCase:
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise _CaseError(f"case {name!r}, event {number}: {error}") from error
     matches = tuple(_read_match(pattern, name, match, data["events"]) for match in data["matches"])
-    return PatternCase(pattern.name, name, tuple(data["events"]), matches)
+    case = PatternCase(pattern.name, name, tuple(data["events"]), matches, _read_end(name, data))
+    try:
+        case.frame()
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise _CaseError(f"case {name!r}: its events don't fit the envelope: {error}") from error
+    return case
+
+
+def _read_end(case: str, data: Mapping[str, JsonValue]) -> int | None:
+    if "end" not in data:
+        return None
+    try:
+        end = parse_duration(data["end"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _CaseError(f"case {case!r}: end: {error}") from error
+    if any(parse_duration(event["t"]) > end for event in data["events"]):
+        raise _CaseError(f"case {case!r}: it has events after its end")
+    return START_MS + end
 
 
 def _read_match(
     pattern: Pattern, case: str, match: JsonValue, events: Sequence[Mapping[str, JsonValue]]
 ) -> dict[str, tuple[int, ...]]:
-    taking = {stage.name: stage.times for stage in pattern.stages if not stage.forbids}
-    if not isinstance(match, dict) or set(match) != set(taking):
+    taking = event_counts(pattern.stages)
+    needed = {stage for stage, (least, _) in taking.items() if least}
+    if not isinstance(match, dict) or not needed <= set(match) <= set(taking):
         raise _CaseError(f"case {case!r}: a match names the events of {', '.join(taking)}; found {match}")
     found = {}
-    for stage, numbers in match.items():
-        if not isinstance(numbers, list) or not all(n in range(len(events)) for n in numbers):
+    for stage, (least, most) in taking.items():
+        numbers = match.get(stage, [])
+        if not isinstance(numbers, list) or not all(_is_number(n, len(events)) for n in numbers):
             raise _CaseError(f"case {case!r}, stage {stage!r}: {numbers} aren't numbers of events (from 0)")
-        if len(numbers) != taking[stage]:
+        if len(numbers) < least or (most is not None and len(numbers) > most):
             raise _CaseError(
-                f"case {case!r}, stage {stage!r}: it takes {taking[stage]} events, not {len(numbers)}"
+                f"case {case!r}, stage {stage!r}: it takes {_count_words(least, most)}, not {len(numbers)}"
             )
-        found[stage] = tuple(numbers)
+        if numbers:
+            found[stage] = tuple(numbers)
     visitors = {events[n].get("visitor", "v") for numbers in found.values() for n in numbers}
     if len(visitors) > 1:
         raise _CaseError(f"case {case!r}: a match is of one visitor, and {match} has events of several")
     return found
 
 
+def _is_number(value: JsonValue, events: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < events
+
+
+def _count_words(least: int, most: int | None) -> str:
+    if most is None:
+        return f"{least} events or more"
+    if least == most:
+        return f"{least} event" + ("" if least == 1 else "s")
+    return f"{least} to {most} events"
+
+
 def _row(number: int, event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    missing = [key for key in ("t", "event") if not isinstance(event, dict) or key not in event]
+    if missing:
+        raise ValueError(f"it has no {missing[0]!r}; an event is at least {{'t': 0, 'event': 'click'}}")
     time = START_MS + parse_duration(event["t"])
     name = str(event["event"])
     row: dict[str, JsonValue] = {

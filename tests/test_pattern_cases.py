@@ -11,8 +11,9 @@ from footfall.envelope import SCHEMA
 from footfall.errors import PatternFilesError
 from footfall.expression import event
 from footfall.pattern import Pattern
-from footfall.pattern_cases import load_cases
+from footfall.pattern_cases import case_file, event_counts, load_case_files, load_cases
 from footfall.pattern_files import load_patterns
+from footfall.pattern_stage import all_of_any_order, stage
 
 RAGE = (
     Pattern("rage").begin("click", event == "click").times(2).not_followed_by("n", event == "x").within("1 s")
@@ -65,7 +66,11 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
     [
         ({"name": "c", "events": []}, "exactly events, matches, name"),
         ({"name": "c", "events": 3, "matches": []}, "are lists"),
-        ({"name": "c", "events": [{"t": 0}], "matches": []}, "event 0: 'event'"),
+        ({"name": "c", "events": [CLICK], "matches": [], "end": "soon"}, "end: 'soon' is no length of time"),
+        ({"name": "c", "events": [{**CLICK, "t": 2}], "matches": [], "end": 1}, "has events after its end"),
+        ({"name": "c", "events": [{"t": 0}], "matches": []}, "event 0: it has no 'event'"),
+        ({"name": "c", "events": ["click"], "matches": []}, "event 0: it has no 't'"),
+        ({"name": "c", "events": [{**CLICK, "x": 10**30}], "matches": []}, "don't fit the envelope"),
         ({"name": "c", "events": [{"t": "soon", "event": "a"}], "matches": []}, "no length of time"),
         ({"name": "c", "events": [{**CLICK, "late": True}], "matches": []}, "late is filled in"),
         ({"name": "c", "events": [{**CLICK, "element": 3}], "matches": []}, "element is a text"),
@@ -76,7 +81,9 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
             "names the events of click",
         ),
         ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [0, 2]}]}, "aren't numbers of events"),
+        ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [True, 0]}]}, "aren't numbers of"),
         ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [0]}]}, "takes 2 events, not 1"),
+        ({"name": "c", "events": [CLICK, CLICK], "matches": [{}]}, "names the events of click"),
         (
             {"name": "c", "events": [CLICK, {**CLICK, "visitor": "b"}], "matches": [{"click": [0, 1]}]},
             "of one visitor",
@@ -103,3 +110,69 @@ def test_a_wrong_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PatternFilesError) as caught:
         load_cases(tmp_path, [RAGE])
     assert len(caught.value.problems) == 2
+
+
+def test_stages_may_take_as_many_events_as_their_loops_allow() -> None:
+    inner = Pattern("group").begin("x", event == "x").times(2).followed_by("y", event == "y").optional()
+    pattern = (
+        Pattern("p")
+        .begin("start")
+        .followed_by("some", event == "b")
+        .times(2, 4)
+        .followed_by("many", event == "c")
+        .at_least(3)
+        .followed_by("group", inner)
+        .times(1, 3)
+        .followed_by(stage("this", event == "d") | stage("that", event == "e"))
+        .times(2)
+        .followed_by(all_of_any_order(stage("one", event == "f"), stage("two", event == "g")))
+        .not_followed_by("never", event == "h")
+        .within("1 h")
+    )
+    assert event_counts(pattern.stages) == {
+        "start": (1, 1),
+        "some": (2, 4),
+        "many": (3, None),
+        "x": (2, 6),
+        "y": (0, 3),
+        "this": (0, 2),
+        "that": (0, 2),
+        "one": (1, 1),
+        "two": (1, 1),
+    }
+
+
+def test_a_match_of_a_loop_names_the_events_that_it_took(tmp_path: Path) -> None:
+    pattern = (
+        Pattern("rage")
+        .begin("click", event == "click")
+        .times(1, 2)
+        .followed_by("maybe", event == "x")
+        .optional()
+        .check()
+    )
+    matches: list[dict[str, list[int]]] = [
+        {"click": [0]},
+        {"click": [0, 1], "maybe": []},
+        {"click": [0], "maybe": [2]},
+    ]
+    events = [CLICK, CLICK, {"t": 1, "event": "x"}]
+    write(tmp_path, [{"name": "c", "events": events, "matches": matches}])
+    (case,) = load_cases(tmp_path, [pattern])
+    assert case.matches == ({"click": (0,)}, {"click": (0, 1)}, {"click": (0,), "maybe": (2,)})
+    wrongs: list[dict[str, list[int]]] = [{"click": [0, 1, 0]}, {"click": []}, {"maybe": [2]}]
+    for wrong in wrongs:
+        write(tmp_path, [{"name": "c", "events": events, "matches": [wrong]}])
+        with pytest.raises(PatternFilesError, match=r"takes 1 to 2 events|names the events of click, maybe"):
+            load_cases(tmp_path, [pattern])
+
+
+def test_one_file_is_read_on_its_own(tmp_path: Path) -> None:
+    path = case_file(tmp_path, "rage")
+    assert path == tmp_path / "cases" / "rage.json"
+    path.parent.mkdir()
+    write(path.parent, [])
+    write(path.parent, {}, name="other.json")
+    assert load_case_files([path], [RAGE]) == ()
+    with pytest.raises(PatternFilesError, match=r"nothing\.json: it can't be read"):
+        load_case_files([tmp_path / "nothing.json"], [RAGE])

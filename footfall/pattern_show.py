@@ -1,0 +1,91 @@
+"""`footfall patterns show`: a pattern drawn and in words, on the terminal, as JSON, or as an SVG file."""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from footfall.errors import UsageError
+from footfall.pattern import Pattern
+from footfall.pattern_files import load_patterns
+from footfall.pattern_picture import picture_of, printable
+from footfall.pattern_picture_svg import picture_svg
+from footfall.pattern_picture_text import picture_text
+
+
+def pattern_named(patterns: Sequence[Pattern], name: str) -> Pattern:
+    """The pattern of that name.
+
+    Raises:
+        UsageError: there is none; names like it are told.
+    """
+    names = [pattern.name for pattern in patterns]
+    if name not in names:
+        close = get_close_matches(name, names, n=3)
+        known = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
+        raise UsageError(f"there is no pattern {name!r}: {known}")
+    return patterns[names.index(name)]
+
+
+def show_pattern(folder: Path | None, name: str, *, svg: str | None, as_json: bool) -> None:
+    """Print a pattern of a folder, of the shipped ones if it is None.
+
+    Args:
+        folder: the patterns' folder.
+        name: the pattern's name.
+        svg: the file that its picture is written to ("-" for standard output, which then gets nothing else);
+            None for no file.
+        as_json: print what it says as JSON rather than drawn.
+
+    Raises:
+        UsageError: pattern files won't do, there is no such pattern, or the picture can't be written.
+    """
+    pattern = pattern_named(load_patterns(folder), name)
+    if svg is not None:
+        _write(svg, picture_svg(picture_of(pattern)))
+    if svg == "-":
+        return
+    if as_json:
+        words = pattern.describe().splitlines()
+        said = {"version": pattern.version, **pattern.to_dict(), "words": [line.strip() for line in words]}
+        sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
+        return
+    print_pattern(pattern, Console(highlight=False))
+    if svg is not None:
+        print(f"picture written to {svg}", file=sys.stderr)
+
+
+def print_pattern(pattern: Pattern, console: Console) -> None:
+    """Print a pattern drawn, then in words."""
+    picture = picture_of(pattern)
+    console.print(Text.assemble((picture.name, "bold"), "  ", (picture.facts, "dim")))
+    if picture.description:
+        console.print(Text(picture.description))
+    owner = [f"owner {pattern.owner}"] if pattern.owner else []
+    tags = [f"tags {', '.join(pattern.tags)}"] if pattern.tags else []
+    if owner or tags:
+        console.print(Text(printable("; ".join(owner + tags)), "dim"))
+    console.print()
+    for line in picture_text(picture, console.width - 2):
+        console.print(Text.assemble("  ", line), no_wrap=True, overflow="ignore", crop=False)
+    console.print()
+    console.print(Text("in words", "bold"))
+    # A description's own lines aren't indented, and were printed above.
+    for words in pattern.describe().splitlines()[1:]:
+        if words.startswith(" "):
+            console.print(Text(f"  {printable(words)}"))
+
+
+def _write(svg: str, text: str) -> None:
+    if svg == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(svg)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the picture can't be written to {path}: {error.strerror}") from error

@@ -1,0 +1,203 @@
+"""`footfall patterns test`: the patterns' own cases, run through the engine, and how each came out.
+
+A case runs in a shard of its own, with all patterns of the folder in one plan, as in a run.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+from rich.console import Console
+from rich.text import Text
+
+from footfall.clock import FOREVER
+from footfall.content import content_folder
+from footfall.dataflow import pattern_plan
+from footfall.duration import format_duration, parse_duration
+from footfall.envelope import SCHEMA
+from footfall.errors import UsageError
+from footfall.event_batch import QUOTED, split_by_shard
+from footfall.pattern import Pattern
+from footfall.pattern_cases import PatternCase, case_file, load_case_files, load_cases
+from footfall.pattern_files import load_patterns
+from footfall.pattern_plan import PatternPlan
+from footfall.pattern_show import pattern_named
+from footfall.polars_condition import JsonValue
+from footfall.sessions import SessionSettings
+from footfall.settings import Settings
+from footfall.shard import Shard, ShardSettings
+from footfall.tables import MATCHES
+
+Found = Mapping[str, tuple[int, ...]]
+"""A match: stage -> the numbers of its events in the case."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """How a case came out.
+
+    Attributes:
+        case: the case.
+        found: the matches of its pattern that the engine gave, in the order in which they were settled.
+    """
+
+    case: PatternCase
+    found: tuple[Found, ...]
+
+    @property
+    def missing(self) -> list[Found]:
+        """The matches that the case names and the engine didn't give."""
+        return _without(self.case.matches, self.found)
+
+    @property
+    def unexpected(self) -> list[Found]:
+        """The matches that the engine gave and the case doesn't name."""
+        return _without(self.found, self.case.matches)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine gave exactly the matches that the case names, each as often."""
+        return not self.missing and not self.unexpected
+
+    def to_json(self) -> JsonValue:
+        """The result as a JSON value: pattern, case, passed, expected and found."""
+        return {
+            "pattern": self.case.pattern,
+            "case": self.case.name,
+            "passed": self.passed,
+            "expected": self.case.matches,
+            "found": self.found,
+        }
+
+
+def run_case(plan: PatternPlan, case: PatternCase) -> CaseResult:
+    """Run a case's events through a fresh shard, with a clock that goes on to the case's end, or without one."""
+    settings = ShardSettings(
+        sessions=SessionSettings(), plan=plan, partitions=1, wants_rows=True, event_columns=("message_id",)
+    )
+    rows = [name for name in SCHEMA if name in QUOTED or name == "message_id"]
+    watermark = FOREVER - 1 if case.end is None else case.end
+    (batch,) = split_by_shard(case.frame(), plan, rows, 0, 1, watermark=watermark, ended=case.end is None)
+    settled = Shard("case", settings).take([batch])
+    matches = pl.concat([MATCHES.empty(), *(each.matches for each in settled)])
+    found = matches.filter(pl.col("pattern") == case.pattern)["stages"]
+    return CaseResult(case, tuple(_numbers(json.loads(stages)) for stages in found))
+
+
+def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
+    """Run the cases of the settings' patterns, or of one of them, and print how they came out.
+
+    Returns:
+        The exit code: 0 if every case passed, else 1.
+
+    Raises:
+        UsageError: pattern or case files won't do, there is no such pattern, or there are no cases to run.
+    """
+    folder = content_folder("patterns") if settings.patterns is None else settings.patterns
+    patterns = load_patterns(folder)
+    chosen = patterns if name is None else (pattern_named(patterns, name),)
+    cases = _cases(folder, patterns, name)
+    plan = pattern_plan(settings, patterns)
+    results = [run_case(plan, case) for case in cases]
+    counts = Counter(case.pattern for case in cases)
+    without = [pattern.name for pattern in chosen if not counts[pattern.name]]
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(_report(results, without)).decode() + "\n")
+    else:
+        _print(results, without, folder)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _cases(folder: Path, patterns: Sequence[Pattern], name: str | None) -> tuple[PatternCase, ...]:
+    if name is None:
+        cases = load_cases(folder / "cases", patterns)
+        where = folder / "cases"
+    else:
+        where = case_file(folder, name)
+        cases = load_case_files([where], patterns) if where.is_file() else ()
+    if not cases:
+        raise UsageError(
+            f"there are no cases in {where}: footfall patterns new NAME writes a pattern with some to begin with"
+        )
+    return cases
+
+
+def _numbers(stages: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
+    return {stage: tuple(int(message) for message in messages) for stage, messages in stages.items()}
+
+
+def _without(matches: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    left = Counter(_key(match) for match in others)
+    kept = []
+    for match in matches:
+        key = _key(match)
+        if left[key]:
+            left[key] -= 1
+        else:
+            kept.append(match)
+    return kept
+
+
+def _key(match: Found) -> frozenset[tuple[str, tuple[int, ...]]]:
+    return frozenset(match.items())
+
+
+def _report(results: Sequence[CaseResult], without: Sequence[str]) -> JsonValue:
+    passed = sum(result.passed for result in results)
+    return {
+        "cases": len(results),
+        "passed": passed,
+        "failed": len(results) - passed,
+        "patterns_without_cases": without,
+        "results": [result.to_json() for result in results],
+    }
+
+
+def _print(results: Sequence[CaseResult], without: Sequence[str], folder: Path) -> None:
+    console = Console(highlight=False)
+    names = sorted({result.case.pattern for result in results})
+    for name in names:
+        of = [result for result in results if result.case.pattern == name]
+        failed = [result for result in of if not result.passed]
+        mark = Text("✗", "bold red") if failed else Text("✓", "green")
+        many = f"{len(of)} case" + ("" if len(of) == 1 else "s")
+        said = f"{len(failed)} of {many} failed" if failed else f"{many} passed"
+        console.print(Text.assemble(mark, " ", (name, "bold"), f"  {said}"))
+        for result in failed:
+            _print_failure(console, result)
+    for name in without:
+        console.print(
+            Text.assemble(("!", "yellow"), " ", (name, "bold"), f"  no cases ({case_file(folder, name)})")
+        )
+    passed = sum(result.passed for result in results)
+    style = "bold green" if passed == len(results) else "bold red"
+    console.print(Text(f"{passed} of {len(results)} cases passed", style))
+
+
+def _print_failure(console: Console, result: CaseResult) -> None:
+    case = result.case
+    console.print(Text.assemble("  ", ("✗ ", "red"), case.name))
+    width = len(str(len(case.events)))
+    for number, event in enumerate(case.events):
+        at = format_duration(parse_duration(event["t"]))
+        more = ", ".join(f"{key}={value}" for key, value in event.items() if key not in ("t", "event"))
+        line = f"      {number:>{width}}  at {at:<10} {event['event']}" + (f"  ({more})" if more else "")
+        console.print(Text(line, "dim"))
+    missing, unexpected = result.missing, result.unexpected
+    for matches, title in ((missing, "expected, not found:"), (unexpected, "found, not expected:")):
+        for match in matches:
+            console.print(Text.assemble("      ", (title, "red"), " ", _match_words(match)))
+    right = len(result.found) - len(unexpected)
+    if right:
+        console.print(Text(f"      {right} as expected", "dim"))
+
+
+def _match_words(match: Found) -> str:
+    return "; ".join(
+        f"{stage} {', '.join(str(number) for number in numbers)}" for stage, numbers in match.items()
+    )
