@@ -26,7 +26,8 @@ import msgspec
 
 from footfall.errors import SettingsError
 from footfall.simulate_files import RecordFile, output_paths
-from footfall.simulate_plants import PATTERNS, WATCHED, Plant, Seen, plants
+from footfall.simulate_plants import NEVER_LATE, PATTERNS, Plant, Seen, plants
+from footfall.simulate_plants_long import LongPlants
 from footfall.simulate_records import (
     BOT_USER_AGENTS,
     USER_AGENTS,
@@ -36,15 +37,18 @@ from footfall.simulate_records import (
     Visitor,
     malformed,
 )
-from footfall.simulate_site import Action, origin, visit
+from footfall.simulate_signals import signals
+from footfall.simulate_site import Action, Origin, origin, visit
 
 MONDAY = 1_772_409_600_000  # 2026-03-02T00:00:00Z
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 _VISITS_PER_VISITOR_AND_DAY = 1.4
-_EVENTS_PER_VISIT = 8.5
+_EVENTS_PER_VISIT = 11.6
 _SLICE = 10 * _MINUTE
-_BETWEEN_VISITS = 35 * _MINUTE  # more than the session gap and than any pattern's reach, with the delays
+# More than the session gap and than the reach of any pattern about one visit, with the signals that come after a
+# visit's own last action, and the delays.
+_BETWEEN_VISITS = 35 * _MINUTE
 _BUSY_BY_HOUR = (9, 6, 4, 3, 4, 7, 15, 30, 52, 70, 80, 84, 88, 82, 78, 80, 86, 95, 100, 98, 90, 70, 42, 20)
 
 # The engine's defaults, and what keeps clear of them on both sides.
@@ -202,13 +206,25 @@ def _busy(at: int) -> float:
 
 
 class _Waiting(NamedTuple):
-    """A record that has not arrived yet; they sort by arrival, then in the order in which they were made."""
+    """A record that has not arrived yet; they sort by arrival, then in the order in which they were made.
+
+    `used` is the event time that the engine takes; None for a malformed record.
+    """
 
     arrival: int
     number: int
     partition: int
-    used: int
+    used: int | None
     line: bytes
+
+
+class _Record(NamedTuple):
+    """What a record is written from; `origin` for a visit's first."""
+
+    action: Action
+    visitor: Visitor
+    origin: Origin | None
+    partition: int
 
 
 class _Planted(NamedTuple):
@@ -219,6 +235,26 @@ class _Planted(NamedTuple):
     pattern: str
     stages: Mapping[str, Sequence[str]]
     plant: Plant
+
+
+def _planted(visitor_id: str, plant: Plant) -> _Planted:
+    return _Planted(plant.first_time, visitor_id, plant.pattern, plant.stages, plant)
+
+
+def _seen(action: Action, used: int, message_id: str, *, bot: bool) -> Seen:
+    facts = action.properties or {}
+    return Seen(
+        used,
+        action.event,
+        action.element,
+        message_id,
+        action.path,
+        action.x,
+        action.y,
+        facts.get("field"),
+        facts.get("percent"),
+        bot,
+    )
 
 
 class _Traffic:
@@ -232,14 +268,17 @@ class _Traffic:
         self._files = files
         self._listed = listed
         self._random = Random(plan.seed)  # noqa: S311 - nothing here is secret
+        # Of its own, so that the journeys of a seed don't change with what trackers tell beside them.
+        self._signal_random = Random(f"signals {plan.seed}")  # noqa: S311 - nothing here is secret
         self._writer = RecordWriter(plan.format)
         self._time = IsoTimes()
         self._name = f"{zlib.crc32(str(plan.seed).encode()) & 0xFFFF:04x}"
         self._free_at = array("q", [0]) * plan.visitors
         self._waiting: dict[int, list[_Waiting]] = {}
         self._made = 0
-        self._messages = 0
+        self._messages: Counter[str] = Counter()
         self._undecided: list[_Planted] = []
+        self._long = LongPlants()
         self._latest_used = [0] * plan.partitions
         self._watermarks: dict[int, int] = {}
 
@@ -262,11 +301,15 @@ class _Traffic:
                 chosen = [record for record in arrived if record.partition == partition]
                 if chosen:
                     file.write([record.line for record in chosen])
-                    latest = max(self._latest_used[partition], *(record.used for record in chosen), 0)
-                    self._latest_used[partition] = latest
-                    watermark = max(latest - _LATENESS, chosen[-1].arrival - _IDLE_BOUND) - 1
-                    self._watermarks[partition] = watermark
+                    self._move_watermark(partition, chosen)
         self._list_plants(last=end is None)
+
+    def _move_watermark(self, partition: int, written: Sequence[_Waiting]) -> None:
+        good = [(record.arrival, record.used) for record in written if record.used is not None]
+        if good:
+            latest = max(self._latest_used[partition], *(used for _, used in good))
+            self._latest_used[partition] = latest
+            self._watermarks[partition] = max(latest - _LATENESS, good[-1][0] - _IDLE_BOUND) - 1
 
     def _free_visitor(self, start: int) -> int | None:
         index = int(self._random.random() * self._plan.visitors)
@@ -304,85 +347,101 @@ class _Traffic:
         came_from = origin(random)
         # Segment's messages tell by how much their clock is wrong.
         error = visitor.clock_error if plan.format == "footfall" else 0
-        delayed = self._delayed(actions) if not error else None
+        delayed = actions[number] if (number := self._delayed(actions, error)) is not None else None
+        more = [] if visitor.bot else [act for act in signals(self._signal_random, actions) if act.at < stop]
+        played = [(action, random) for action in actions] + [(act, self._signal_random) for act in more]
+        played.sort(key=lambda action_and_chance: action_and_chance[0].at)
         in_time: list[Seen] = []
-        for number, action in enumerate(actions):
-            late = number == delayed
-            message_id = f"m{self._name}-{self._messages:08x}"
-            self._messages += 1
-            arrival = action.at + (self._between(_LATE_FROM, _LATE_TO) if late else self._delay())
-            used = arrival if error > 0 else action.at
-            line = self._writer.write(action, visitor, None if number else came_from, message_id, arrival)
-            self._put(arrival, partition, used, line)
-            if late or error < 0:
-                self.counts["late"] += 1
-            else:
-                in_time.append(Seen(used, action.event, action.element, message_id))
-            if plan.duplicates and not late and not error and random.random() < plan.duplicates:
-                again = self._copied_at(action, arrival)
-                copy = self._writer.write(action, visitor, None if number else came_from, message_id, again)
-                self._put(again, partition, used, copy)
-                if again - action.at >= _LATE_FROM:
-                    self.by_event[action.event] += 1
-            if plan.dirty and random.random() < plan.dirty:
-                self._put(arrival, partition, 0, malformed(line, self.counts["dirty"]))
-                self.counts["dirty"] += 1
-            self.by_event[action.event] += 1
+        for action, chance in played:
+            record = _Record(action, visitor, came_from if action is actions[0] else None, partition)
+            seen = self._write(record, chance, late=action is delayed, clock_error=error)
+            if seen is not None:
+                in_time.append(seen)
         self.counts["bot_events"] += len(actions) if visitor.bot else 0
-        self.counts["clock_capped"] += len(actions) if error > 0 else 0
+        self.counts["clock_capped"] += len(played) if error > 0 else 0
         if in_time:
             self.counts["sessions"] += 1
             self._find_plants(visitor.visitor_id, in_time)
 
-    def _delayed(self, actions: Sequence[Action]) -> int | None:
-        """Which action, if any, comes late: at most one of a visit, and none that a pattern looks at."""
-        random, late = self._random.random, self._plan.late
-        if not late or random() >= late * len(actions):
+    def _write(self, record: "_Record", random: Random, *, late: bool, clock_error: int) -> Seen | None:
+        """Write a record, with the noise that falls on it; how the engine sees it, None if it is late."""
+        plan, action = self._plan, record.action
+        drawn_for = "m" if random is self._random else "s"
+        message_id = f"{drawn_for}{self._name}-{self._messages[drawn_for]:08x}"
+        self._messages[drawn_for] += 1
+        arrival = action.at + (self._between(random, _LATE_FROM, _LATE_TO) if late else self._delay(random))
+        used = arrival if clock_error > 0 else action.at
+        line = self._writer.write(action, record.visitor, record.origin, message_id, arrival)
+        self._put(arrival, record.partition, used, line)
+        if plan.duplicates and not late and not clock_error and random.random() < plan.duplicates:
+            again = self._copied_at(random, action, arrival)
+            copy = self._writer.write(action, record.visitor, record.origin, message_id, again)
+            self._put(again, record.partition, used, copy)
+            if again - action.at >= _LATE_FROM:
+                self.by_event[action.event] += 1
+        if plan.dirty and random.random() < plan.dirty:
+            self._put(arrival, record.partition, None, malformed(line, self.counts["dirty"]))
+            self.counts["dirty"] += 1
+        self.by_event[action.event] += 1
+        if late or clock_error < 0:
+            self.counts["late"] += 1
             return None
-        free = [number for number, action in enumerate(actions) if action.event not in WATCHED]
+        seen = _seen(action, used, message_id, bot=record.visitor.bot)
+        # Segment's messages have properties x and y, but no such fields.
+        return seen._replace(x=None, y=None) if plan.format == "segment" else seen
+
+    def _delayed(self, actions: Sequence[Action], clock_error: int) -> int | None:
+        """Which action, if any, comes late: at most one of a visit, and none that much hangs on."""
+        random, late = self._random.random, self._plan.late
+        if clock_error or not late or random() >= late * len(actions):
+            return None
+        free = [number for number, action in enumerate(actions) if action.event not in NEVER_LATE]
         return free[int(random() * len(free))] if free else None
 
-    def _delay(self) -> int:
-        random = self._random.random
+    @staticmethod
+    def _delay(chance: Random) -> int:
+        random = chance.random
         usual = 20 - int(log(1 - random()) * 180)
         return min(usual + (int(random() * 3_000) if random() < 0.02 else 0), _LONGEST_DELAY_IN_TIME)
 
-    def _copied_at(self, action: Action, arrival: int) -> int:
+    def _copied_at(self, random: Random, action: Action, arrival: int) -> int:
         """When a copy arrives; counts it as what the engine will take it for."""
-        if self._random.random() < 0.05:
+        if random.random() < 0.05:
             self.counts["late"] += 1
-            return action.at + self._between(_LATE_FROM, _LATE_TO)
+            return action.at + self._between(random, _LATE_FROM, _LATE_TO)
         self.counts["duplicates"] += 1
-        return self._between(arrival, action.at + _LONGEST_DELAY_IN_TIME)
+        return self._between(random, arrival, action.at + _LONGEST_DELAY_IN_TIME)
 
-    def _between(self, least: int, most: int) -> int:
-        return least + int(self._random.random() * (most - least))
+    @staticmethod
+    def _between(random: Random, least: int, most: int) -> int:
+        return least + int(random.random() * (most - least))
 
-    def _put(self, arrival: int, partition: int, used: int, line: bytes) -> None:
+    def _put(self, arrival: int, partition: int, used: int | None, line: bytes) -> None:
         key = (arrival - self._plan.start) // _SLICE
         self._waiting.setdefault(key, []).append(_Waiting(arrival, self._made, partition, used, line))
         self._made += 1
         self.counts["lines"] += 1
 
     def _find_plants(self, visitor_id: str, in_time: list[Seen]) -> None:
-        watched = [seen for seen in in_time if seen.event in WATCHED]
         # Where the arrival is the time, delays have changed the order; equal times keep that of the records.
-        watched.sort(key=lambda seen: seen.at)
-        for plant in plants(watched):
-            self.planted[plant.pattern] += 1
-            self._undecided.append(_Planted(plant.first_time, visitor_id, plant.pattern, plant.stages, plant))
+        in_time.sort(key=lambda seen: seen.at)
+        self._undecided += [_planted(visitor_id, plant) for plant in plants(in_time)]
+        self._long.add(visitor_id, in_time)
 
     def _list_plants(self, *, last: bool) -> None:
         """List the plants that are certain by now (the due time is behind the watermark), or all of them."""
         watermark = min(self._watermarks.values(), default=0)
-        certain = sorted(
-            (planted for planted in self._undecided if last or planted.plant.due <= watermark),
-            key=lambda planted: planted[:3],
-        )
-        self._undecided = [
-            planted for planted in self._undecided if not last and planted.plant.due > watermark
-        ]
-        self._listed.write([self._plant_line(planted, watermark) for planted in certain])
+        # At the end, the partitions that ended earlier hold nothing back.
+        settled_to = max(self._watermarks.values(), default=0) if last else None
+        long = [_planted(*found) for found in self._long.certain(watermark, settled_to=settled_to)]
+        undecided = self._undecided + long
+        certain: list[_Planted] = []
+        self._undecided = []
+        for planted in undecided:
+            (certain if last or planted.plant.due <= watermark else self._undecided).append(planted)
+        certain.sort(key=lambda planted: planted[:3])
+        self.planted.update(planted.pattern for planted in certain)
+        self._listed.write([self._plant_line(planted, settled_to or watermark) for planted in certain])
 
     def _plant_line(self, planted: _Planted, watermark: int) -> bytes:
         plant = planted.plant
@@ -390,6 +449,7 @@ class _Traffic:
             "pattern": plant.pattern,
             "visitor_id": planted.visitor_id,
             "stages": plant.stages,
+            "output": plant.output,
             "first_time": self._time(plant.first_time),
             "last_time": self._time(plant.last_time),
             "at_end": plant.due > max(watermark, plant.last_time),

@@ -113,10 +113,7 @@ class RecordWriter:
             visitor.user_id,
             *(origin or ()),
         )
-        if action.element is not None:
-            record.element = action.element
-            record.x = action.x
-            record.y = action.y
+        record.element, record.x, record.y = action.element, action.x, action.y
         if action.value is not None:
             record.value = action.value
             record.currency = "EUR"

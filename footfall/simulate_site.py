@@ -42,7 +42,7 @@ PRODUCTS: tuple[tuple[str, float], ...] = (
     ("refurbished-laptop", 499.0),
 )
 BRANCHES = ("harbour", "old-town", "station", "university")
-_PAGES = (
+PAGES = (
     "/",
     "/services",
     "/branches",
@@ -126,7 +126,7 @@ class _Visit:
 
     def crawl(self) -> None:
         paths = [
-            *_PAGES,
+            *PAGES,
             *(f"/services/{name}" for name, _, _ in SERVICES),
             *(f"/shop/{name}" for name, _ in PRODUCTS),
         ]
@@ -137,13 +137,13 @@ class _Visit:
             self._act("page_view", every)
 
     def bounce(self) -> None:
-        self._view(self._one_of(_PAGES) if self._chance() < 0.4 else f"/services/{self._service()[0]}")
+        self._view(self._one_of(PAGES) if self._chance() < 0.4 else f"/services/{self._service()[0]}")
         if self._chance() < 0.3:
             self._act("scroll_milestone", self._span(2_000, 20_000), properties={"percent": 25})
 
     def browse(self) -> None:
         for _ in range(2 + int(self._chance() * self._chance() * 9)):
-            self._view(self._one_of(_PAGES) if self._chance() < 0.6 else f"/services/{self._service()[0]}")
+            self._view(self._one_of(PAGES) if self._chance() < 0.6 else f"/services/{self._service()[0]}")
             self._linger()
         if self._chance() < 0.12:
             self._act("form_submit", self._span(15_000, 120_000), element="form.contact")
@@ -181,7 +181,7 @@ class _Visit:
         elif fate < 0.64:
             self._pause()
             for _ in range(8):
-                self._view(self._one_of(_PAGES))
+                self._view(self._one_of(PAGES))
                 self._now += self._span(30_000, 110_000)
             self._complete_booking(price, facts)
         elif fate < 0.70:

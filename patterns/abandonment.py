@@ -2,8 +2,10 @@
 
 from footfall.expression import event
 from footfall.pattern import Pattern
+from footfall.taken import last
 
-# Half an hour is the gap after which a session is taken to have ended.
+# The inactivity that ends a session in GA4 ("By default, a session ends (times out) after 30 minutes of user
+# inactivity", support.google.com/analytics/answer/12798876) and in Footfall: who hasn't finished by then left.
 PATIENCE = "30 min"
 
 booking_abandoned = (
@@ -43,4 +45,22 @@ checkout_abandoned = (
     .begin("started", event == "checkout_started")
     .not_followed_by("ordered", event == "order_completed")
     .within(PATIENCE)
+)
+
+# Each touch of a field ends the wait that the one before it began, so what stands is the last field touched: the
+# "field abandon" of form analytics ("the last field a visitor was interacting with before abandoning", Zuko,
+# zuko.io/guides/metric-definitions). `element` is the form, so that two forms don't mix.
+form_abandoned = (
+    Pattern(
+        "form_abandoned",
+        "A field of a form was filled in, and for 30 minutes no other field of it and no submission followed",
+        severity="info",
+        tags=("abandonment", "form"),
+        owner="ux",
+    )
+    .begin("touched", event == "form_field_changed")
+    .not_followed_by("continued", event.is_in(["form_field_changed", "form_submit"]))
+    .within(PATIENCE)
+    .same("element")
+    .output(form=last("touched").field("element"), last_field=last("touched").property_("field"))
 )

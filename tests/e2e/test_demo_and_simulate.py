@@ -9,9 +9,11 @@ import pytest
 from command_line import command, environment, replay, run
 
 from footfall.demo import scores
+from footfall.simulate_plants import PATTERNS
 from footfall.store import open_store, parse_dsn
 
-PATTERNS = ["booking_abandoned", "cart_abandoned", "checkout_abandoned", "exit_intent", "rage_click"]
+SHIPPED = sorted(PATTERNS)
+IN_A_DAY = [name for name in SHIPPED if name != "customer_inactive"]
 
 
 def test_the_demonstration_finds_what_was_planted(tmp_path: Path) -> None:
@@ -19,7 +21,7 @@ def test_the_demonstration_finds_what_was_planted(tmp_path: Path) -> None:
         ended = run("demo", "--visitors", 800, cwd=tmp_path)
         assert ended.code == 0, ended.err
     rows = re.findall(r"^(\w+) +([\d,]+) +([\d,]+) +(\d\.\d+) +(\d\.\d+)$", ended.out, re.MULTILINE)
-    assert [row[0] for row in rows] == PATTERNS
+    assert [row[0] for row in rows] == IN_A_DAY
     for name, planted, found, precision, recall in rows:
         assert (planted, precision, recall) == (found, "1.0000", "1.0000"), name
         assert int(planted.replace(",", "")) > 0
@@ -63,16 +65,17 @@ def test_a_replay_finds_exactly_what_the_simulator_planted(tmp_path: Path, form:
         found = scores(tmp_path / summary["plants_file"], store.query("SELECT * FROM matches"))
     finally:
         store.close()
-    assert sorted(found) == PATTERNS
+    # Segment's messages don't say where the pointer was.
+    assert sorted(found) == [name for name in IN_A_DAY if form == "footfall" or name != "thrashed_cursor"]
     assert all(score.precision == score.recall == 1.0 for score in found.values())
 
 
 def test_the_shipped_patterns_are_listed(tmp_path: Path) -> None:
     ended = run("patterns", "list", "--json", cwd=tmp_path)
-    assert [pattern["name"] for pattern in json.loads(ended.out)] == PATTERNS
+    assert [pattern["name"] for pattern in json.loads(ended.out)] == SHIPPED
     shown = run("patterns", "list", cwd=tmp_path)
     assert shown.code == 0
-    assert all(name in shown.out for name in PATTERNS)
+    assert all(name in shown.out for name in SHIPPED)
 
 
 def test_help_shows_examples_and_every_command_has_some(tmp_path: Path) -> None:
