@@ -22,8 +22,11 @@ from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import take_records
 from footfall.row_store import RowPool
 from footfall.sessions import ClosedSessions
-from footfall.tables import MATCHES, SESSIONS
+from footfall.tables import SESSIONS
 
+Ordinals = npt.NDArray[np.uint32]
+
+_STATUS = ("fired", "timed_out")
 _SESSION_NUMBERS = (
     "start", "last", "events", "page_views", "clicks", "conversions", "pages", "longest_idle", "value", "mixed",
 )  # fmt: skip
@@ -91,7 +94,7 @@ def session_answers(closed: ClosedSessions, pool: RowPool, *, at_end: bool, want
     return Answers(words, pl.DataFrame({name: columns[name] for name in _NO_SESSIONS.columns}))
 
 
-def _ordinals(bases: tuple[U64, U64]) -> npt.NDArray[np.uint32]:
+def _ordinals(bases: tuple[U64, U64]) -> Ordinals:
     """The number of each among the equal ones before it."""
     high, low = bases
     order = np.lexsort((low, high))
@@ -136,45 +139,89 @@ def _match_bases(matches: Matches, plan: PatternPlan) -> tuple[U64, U64]:
     return fold_words(np.stack([records["visitor_high"], records["visitor_low"], kinds, *sums]))
 
 
-def match_answers(
-    matches: Matches, plan: PatternPlan, pool: RowPool, *, at_end: bool, wants_rows: bool
-) -> Answers:
-    """Matches, ordered by the time they were settled at, then by id.
+def match_names(matches: Matches, plan: PatternPlan, runs: U64 | None = None) -> tuple[U64, U64, Ordinals]:
+    """The words of each match's id, and its ordinal among equal ones (of the same run, if there are several)."""
+    bases = _match_bases(matches, plan)
+    equal = bases if runs is None else fold_words(np.stack([*bases, runs]))
+    ordinals = _ordinals(equal)
+    high, low = fold_words(np.stack([*bases, ordinals.astype(np.uint64)]))
+    return high, low, ordinals
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMatches:
+    """Matches in an order, each with its id's words and its ordinal."""
+
+    matches: Matches
+    high: U64
+    low: U64
+    ordinals: Ordinals
+
+    def at(self, places: npt.NDArray[np.int64]) -> "NamedMatches":
+        """Those at the places, in that order."""
+        outputs = self.matches.outputs
+        taken = Matches(
+            take_records(self.matches.records, places),
+            self.matches.nodes,
+            [outputs[place] for place in places.tolist()] if outputs else [],
+        )
+        return NamedMatches(taken, self.high[places], self.low[places], self.ordinals[places])
+
+
+def named_matches(matches: Matches, plan: PatternPlan, runs: U64 | None = None) -> NamedMatches:
+    """Matches with their names, ordered by the time they were settled at, then by id."""
+    high, low, ordinals = match_names(matches, plan, runs)
+    order = np.lexsort((low, high, matches.records["settled_time"]))
+    return NamedMatches(matches, high, low, ordinals).at(order)
+
+
+def match_words(named: NamedMatches, *, at_end: bool) -> Words:
+    """The matches as the digest takes them."""
+    records = named.matches.records
+    times = [records[name].astype(np.uint64) for name in ("first_time", "last_time", "settled_time")]
+    return [named.high, named.low, *times, _released(records, at_end=at_end).astype(np.uint64)]
+
+
+def match_rows(
+    named: NamedMatches,
+    plan: PatternPlan,
+    pool: RowPool,
+    *,
+    at_end: bool = False,
+    status: pl.Series | None = None,
+    revision: npt.NDArray[np.uint32] | None = None,
+) -> pl.DataFrame:
+    """The matches as rows of their table.
 
     With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON:
-    stage name -> message ids of the events it took, in their order.
+    stage name -> message ids of the events it took, in their order. `status` is by the matches' kinds, and
+    `revision` 0, where they aren't given.
     """
-    count = matches.records.size
-    bases = _match_bases(matches, plan)
-    ordinals = _ordinals(bases)
-    high, low = fold_words(np.stack([*bases, ordinals.astype(np.uint64)]))
-    order = np.lexsort((low, high, matches.records["settled_time"]))
-    records, high, low = take_records(matches.records, order), high[order], low[order]
-    released = (records["settled_time"] > records["last_time"]) & at_end
-    times = [records[name].astype(np.uint64) for name in ("first_time", "last_time", "settled_time")]
-    words = [high, low, *times, released.astype(np.uint64)]
-    if not wants_rows:
-        return Answers(words, _NO_MATCHES)
-    message_ids, visitor_ids = pool.take(matches.nodes["row"].copy(), ("message_id", "visitor_id"))
+    records, nodes = named.matches.records, named.matches.nodes
+    count = records.size
+    message_ids, visitor_ids = pool.take(nodes["row"].copy(), ("message_id", "visitor_id"))
     numbers = records["pattern"].copy()
     columns = {
-        "match_id": hex_names(high, low),
+        "match_id": hex_names(named.high, named.low),
         "pattern": pl.Series([pattern.name for pattern in plan.patterns])[numbers],
         "pattern_version": pl.Series(plan.versions)[numbers],
         "visitor_id": visitor_ids[records["first_node"].copy()],
         "first_time": _times(records["first_time"]),
         "last_time": _times(records["last_time"]),
         "settled_time": _times(records["settled_time"]),
-        "stages": pl.Series(_stages(records, matches.nodes, message_ids.to_list(), plan)),
-        "ordinal": pl.Series(ordinals[order]),
-        "at_end": pl.Series(released),
-        "status": pl.Series(["fired", "timed_out"])[records["kind"].copy()],
-        "revision": pl.Series(np.zeros(count, np.uint32)),
-        "outputs": pl.Series([matches.outputs[place] for place in order.tolist()])
-        if matches.outputs
-        else _constant("", count=count),
+        "stages": pl.Series(_stages(records, nodes, message_ids.to_list(), plan)),
+        "ordinal": pl.Series(named.ordinals),
+        "at_end": pl.Series(_released(records, at_end=at_end)),
+        "status": pl.Series(_STATUS)[records["kind"].copy()] if status is None else status,
+        "revision": pl.Series(np.zeros(count, np.uint32) if revision is None else revision),
+        "outputs": pl.Series(named.matches.outputs) if named.matches.outputs else _constant("", count=count),
     }
-    return Answers(words, pl.DataFrame(columns))
+    return pl.DataFrame(columns)
+
+
+def _released(records: npt.NDArray[np.void], *, at_end: bool) -> npt.NDArray[np.bool_]:
+    released: npt.NDArray[np.bool_] = (records["settled_time"] > records["last_time"]) & at_end
+    return released
 
 
 def _stages(
@@ -195,7 +242,5 @@ def _stages(
 
 
 _NO_SESSIONS = SESSIONS.empty()
-_NO_MATCHES = MATCHES.empty()
 NO_SESSIONS = Answers([np.zeros(0, np.uint64)], _NO_SESSIONS)
-NO_MATCHES = Answers([np.zeros(0, np.uint64)], _NO_MATCHES)
-"""No answers; both are given where a round has none."""
+"""No sessions; given where a round has none."""

@@ -6,6 +6,7 @@ slot, is kept for as long as a partial match holds the event.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
 from footfall.clock import FOREVER
 from footfall.condition_words import WORD_BITS
 from footfall.event_batch import Events
-from footfall.matcher import MATCH, NODE, TIMED_OUT, Matches
+from footfall.match_records import MATCH, NODE, TIMED_OUT
+from footfall.matcher import Matches
 from footfall.visitor_automaton import NEVER, Match, Snapshot, VisitorAutomaton
 
 _Key = tuple[int, int, int, int]
@@ -46,9 +48,10 @@ class AutomatonMatcher:
     """
 
     next_due: int = FOREVER
-    dropped: int = 0
+    dropped: Counter[int] = field(default_factory=Counter)
     pending: int = 0
     _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
+    _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
     _taken: dict[int, _Taken] = field(default_factory=dict)
     _due: list[tuple[int, _Key]] = field(default_factory=list)
     _fresh: set[int] = field(default_factory=set)
@@ -75,6 +78,8 @@ class AutomatonMatcher:
         out = _Out()
         self._fresh = set()
         if plan.patterns:
+            # All shards of a process share the plan: what its tests read is this one's until the round is over.
+            plan.values.read = lambda event, slot: self._taken[event].values[slot]
             self._take_events(plan, events, lanes, places_of, values, out)
             self._move_clocks(plan, until, out, at_end=at_end)
         return out.matches()
@@ -103,8 +108,6 @@ class AutomatonMatcher:
             row, time, high, low = event
             known[place] = row
             self._taken[row] = _Taken(time, high, low, asked)
-        taken = self._taken
-        plan.values.read = lambda event, slot: taken[event].values[slot]
         touched: set[_Key] = set()
         for planned in plan.patterns:
             self._feed(plan, planned, _Seen(events, lanes, masks, seen[planned.number]), out, touched)
@@ -114,7 +117,7 @@ class AutomatonMatcher:
                 self._fresh.update(automaton.held_events())
         for row in known.values():
             if row not in self._fresh:
-                del self._taken[row]
+                self._taken.pop(row, None)
 
     def _seen_by(
         self,
@@ -158,17 +161,31 @@ class AutomatonMatcher:
             if visitor is None:
                 if not (mask & automaton.interest or automaton.starts_blank or automaton.spec.looks_back):
                     continue
-                visitor = self._visitors[key] = VisitorAutomaton(automaton, limit=plan.limit)
+                visitor = self._begun(plan, planned, key)
             before = visitor.next_deadline
             dropped = visitor.dropped
             for match in visitor.take(row, time, mask):
-                self._give_out(planned, key, match, out)
-            self.dropped += visitor.dropped - dropped
+                self._give_out(planned, key, match, out, -1 if match.by_time else row)
+            if visitor.dropped > dropped:
+                self.dropped[number] += visitor.dropped - dropped
             touched.add(key)
             if planned.memory_ms is not None:
                 self._last[key] = time
                 heapq.heappush(self._due, (time + planned.memory_ms, key))
             self._note(key, visitor, before)
+
+    def _begun(self, plan: AutomatonPlan, planned: PlannedAutomaton, key: _Key) -> VisitorAutomaton:
+        """A new automaton for the key; of a pattern's values for one visitor there are as many as the limit allows."""
+        if planned.same >= 0:
+            values = self._values.setdefault(key[:3], {})
+            if plan.limit is not None and len(values) >= plan.limit:
+                oldest = (*key[:3], next(iter(values)))
+                self.dropped[key[0]] += self._visitors[oldest].open_partials
+                self._forget(oldest)
+                values = self._values.setdefault(key[:3], {})
+            values[key[3]] = None
+        automaton = self._visitors[key] = VisitorAutomaton(planned.automaton, limit=plan.limit)
+        return automaton
 
     def _remembering(
         self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
@@ -191,6 +208,11 @@ class AutomatonMatcher:
     def _forget(self, key: _Key) -> None:
         del self._visitors[key]
         self._last.pop(key, None)
+        values = self._values.get(key[:3])
+        if values is not None:
+            del values[key[3]]
+            if not values:
+                del self._values[key[:3]]
 
     def _move_clocks(self, plan: AutomatonPlan, until: int, out: "_Out", *, at_end: bool) -> None:
         if at_end:
@@ -215,7 +237,9 @@ class AutomatonMatcher:
             self.pending += self._visitors[key].open_partials
             self._forget(key)
 
-    def _give_out(self, planned: PlannedAutomaton, key: _Key, match: Match, out: "_Out") -> None:
+    def _give_out(
+        self, planned: PlannedAutomaton, key: _Key, match: Match, out: "_Out", row: int = -1
+    ) -> None:
         nodes = [
             (
                 event,
@@ -227,7 +251,7 @@ class AutomatonMatcher:
             for stage, event in match.steps
         ]
         outputs = planned.output_values(match)
-        out.add(planned.number, key, match, nodes, _encode(outputs).decode() if outputs else "")
+        out.add(planned.number, key, match, nodes, row, _encode(outputs).decode() if outputs else "")
 
     def fresh_rows(self, since: int) -> npt.NDArray[np.int64]:
         """The rows from `since` on that partial matches hold since the last round."""
@@ -246,11 +270,36 @@ class AutomatonMatcher:
         """How many automata are live: one for each visitor, pattern and `same` value with something under way."""
         return len(self._visitors) + len(self._frozen)
 
+    def fork(self, plan: AutomatonPlan, visitors: Sequence[tuple[int, int]]) -> "AutomatonMatcher":
+        """A matcher with copies of some visitors' automata; what it does leaves this one as it is.
+
+        `visitors` has the hash of a visitor for each copy (the same one may come again); copy i has the name (i, i).
+        """
+        self._thaw(plan)
+        forked = AutomatonMatcher()
+        for copy, (high, low) in enumerate(visitors):
+            for planned in plan.patterns:
+                values = self._values.get((planned.number, high, low), {}) if planned.same >= 0 else {0: None}
+                for value in values:
+                    key = (planned.number, high, low, value)
+                    automaton = self._visitors.get(key)
+                    if automaton is not None:
+                        forked._adopt(planned, (planned.number, copy, copy, value), automaton.copy())
+                        forked._taken.update((row, self._taken[row]) for row in automaton.held_events())
+                        if key in self._last:
+                            forked._last[planned.number, copy, copy, value] = self._last[key]
+        return forked
+
+    def _adopt(self, planned: PlannedAutomaton, key: _Key, automaton: VisitorAutomaton) -> None:
+        self._visitors[key] = automaton
+        if planned.same >= 0:
+            self._values.setdefault(key[:3], {})[key[3]] = None
+
     def _thaw(self, plan: AutomatonPlan) -> None:
         for key, snapshot in self._frozen:
             automaton = plan.planned(key[0]).automaton
             visitor = VisitorAutomaton.restored(automaton, snapshot, limit=plan.limit)
-            self._visitors[key] = visitor
+            self._adopt(plan.planned(key[0]), key, visitor)
             if visitor.next_deadline != NEVER:
                 heapq.heappush(self._due, (visitor.next_deadline, key))
             memory = plan.planned(key[0]).memory_ms
@@ -266,7 +315,7 @@ class AutomatonMatcher:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.next_due, self.dropped, self.pending, self._frozen, self._taken, self._last = state
-        self._visitors, self._due, self._fresh = {}, [], set()
+        self._visitors, self._values, self._due, self._fresh = {}, {}, [], set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,11 +350,17 @@ class _Out:
     outputs: list[str] = field(default_factory=list)
 
     def add(
-        self, number: int, key: _Key, match: Match, nodes: Sequence[tuple[int, ...]], outputs: str
+        self,
+        number: int,
+        key: _Key,
+        match: Match,
+        nodes: Sequence[tuple[int, ...]],
+        row: int,
+        outputs: str,
     ) -> None:
         kind = TIMED_OUT if match.timed_out else 0
         first, last = nodes[0][1], nodes[-1][1]
-        record = (first, last, match.time, key[1], key[2], len(self.nodes), len(nodes), number, kind)
+        record = (first, last, match.time, key[1], key[2], len(self.nodes), len(nodes), row, number, kind)
         self.records.append(record)
         self.nodes.extend((*node[:4], -1, 0, node[4], 0) for node in nodes)
         self.outputs.append(outputs)

@@ -126,6 +126,11 @@ class AutomatonPlan:
         """The event columns that `values_of` reads."""
         return self.values.event_columns()
 
+    @property
+    def orders_ties(self) -> bool:
+        """Whether a pattern orders events of equal times by a value of theirs."""
+        return any(planned.ties_by is not None for planned in self.patterns)
+
     def planned(self, number: int) -> PlannedAutomaton:
         """The automaton of the pattern of that number."""
         return next(planned for planned in self.patterns if planned.number == number)

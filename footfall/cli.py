@@ -38,6 +38,8 @@ examples:
   footfall patterns new left_the_cart --patterns mine     begin one of your own
   footfall patterns check mine/left_the_cart.py           all that is wrong with it
   footfall patterns test left_the_cart --patterns mine    run its cases
+  footfall patterns explain rage_click --visitor v17 events.ndjson
+                                                          why it fired, or not
 """
 
 _RUN_SETTINGS = (
@@ -64,9 +66,25 @@ _RUN_SETTINGS = (
     "state",
     "snapshot_interval",
     "partitioned",
+    "early",
+    "keyed_by_visitor",
+    "partial_limit",
     "log_level",
 )
 _STORE_SETTINGS = ("store", "database")
+_EXPLAIN_SETTINGS = (
+    "format",
+    "patterns",
+    "event_names",
+    "gap",
+    "max_session",
+    "split_on_campaign",
+    "lateness",
+    "idle_bound",
+    "future_jump",
+    "partial_limit",
+    "partitioned",
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -180,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_patterns(commands: Any) -> None:
     patterns = commands.add_parser(
         "patterns",
-        help="list, draw, test, check and begin patterns",
+        help="list, draw, test, check, explain and begin patterns",
         description="What patterns there are, and what helps to write them.",
         epilog=_PATTERN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -232,7 +250,26 @@ def _add_patterns(commands: Any) -> None:
         "check my_patterns/leaving.py --json",
     )
     check.add_argument("file", metavar="FILE", help="a file of patterns (.py, .json)")
-    for parser in (listing, show, test, check):
+    explain = add(
+        "explain",
+        "say why one fired, or not, for a visitor",
+        "Read records as a replay does, and say event by event what a pattern made of one visitor: which stage took "
+        "it, what was waited for, and what ended each partial match.\n"
+        "An INPUT is a file (.ndjson, .gz, .zst, .parquet), a directory of them, or - for standard input.",
+        _patterns_explain,
+        "explain booking_abandoned --visitor v17 events.ndjson",
+        "explain rage_click --visitor v17 events/ --partitioned --picture why.svg",
+        "explain my_pattern --patterns my_patterns --visitor v17 export.ndjson.gz --format segment --json",
+    )
+    explain.add_argument("name", metavar="NAME", help="the pattern's name")
+    explain.add_argument("inputs", nargs="+", metavar="INPUT")
+    explain.add_argument("--visitor", required=True, metavar="V", help="the visitor, by visitor_id")
+    explain.add_argument(
+        "--picture", metavar="FILE", help="write a picture of it as SVG (-: to standard output)"
+    )
+    explain.add_argument("--all", action="store_true", help="fold no events, and list all there is")
+    _add_settings(explain, _EXPLAIN_SETTINGS)
+    for parser in (listing, show, test, check, explain):
         parser.add_argument("--json", action="store_true", help="as JSON")
     new = add(
         "new",
@@ -360,6 +397,21 @@ def _patterns_check(arguments: argparse.Namespace) -> int:
     from footfall.pattern_file_check import check_patterns  # noqa: PLC0415
 
     return check_patterns(Path(arguments.file), as_json=arguments.json)
+
+
+def _patterns_explain(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments, _EXPLAIN_SETTINGS)
+    from footfall.pattern_explain import explain_pattern  # noqa: PLC0415
+
+    return explain_pattern(
+        settings,
+        arguments.name,
+        arguments.visitor,
+        arguments.inputs,
+        picture=arguments.picture,
+        as_json=arguments.json,
+        show_all=arguments.all,
+    )
 
 
 def _patterns_new(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,9 @@ NEVER = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max
 """A time after all times: the watermark of a partition that has ended."""
 
+WATERMARK = "watermark"
+"""The column of a partition's watermarks, one for each event: that before it was taken, in ms."""
+
 _MAX_EVENT, _LAST_ARRIVAL, _WATERMARK = range(3)
 
 
@@ -41,7 +44,15 @@ class ClockSettings:
 
 @compiled
 def _take(
-    sent: Any, arrival: Any, used: Any, late: Any, capped: Any, state: Any, bounds: Any, ended: Any
+    sent: Any,
+    arrival: Any,
+    used: Any,
+    late: Any,
+    capped: Any,
+    before: Any,
+    state: Any,
+    bounds: Any,
+    ended: Any,
 ) -> Any:
     lateness, idle_bound, future_jump = bounds
     count = sent.size
@@ -72,6 +83,7 @@ def _take(
         if top != NEVER:
             state[_WATERMARK] = max(state[_WATERMARK], top - lateness - 1)
         late[i] = time <= state[_WATERMARK]
+        before[i] = state[_WATERMARK]
         used[i] = time
         arrival[i] = came
         state[_MAX_EVENT] = max(top, time)
@@ -104,11 +116,12 @@ class PartitionClock:
         """The largest event time taken so far, as used; `NEVER` before the first."""
         return int(self._state[_MAX_EVENT])
 
-    def take(self, events: pl.DataFrame, *, ended: bool) -> pl.DataFrame:
+    def take(self, events: pl.DataFrame, *, ended: bool, with_watermarks: bool = False) -> pl.DataFrame:
         """Take the partition's next decoded events, in offset order; give back those whose times are decided.
 
         `event_time` becomes the time as used, `arrival_time` never goes back, and the flags `late` and
-        `clock_capped` are set. With `ended`, `events` are the partition's last ones (there may be none).
+        `clock_capped` are set. With `ended`, `events` are the partition's last ones (there may be none). With
+        `with_watermarks`, a column `WATERMARK` says of each what the watermark was when it was taken.
         """
         if self.held is not None:
             events = pl.concat([self.held, events])
@@ -122,8 +135,9 @@ class PartitionClock:
         used = np.empty(count, np.int64)
         late = np.empty(count, np.bool_)
         capped = np.empty(count, np.bool_)
+        before = np.empty(count, np.int64)
         bounds = (self.settings.lateness, self.settings.idle_bound, self.settings.future_jump)
-        taken = _take(sent, arrival, used, late, capped, self._state, bounds, ended)
+        taken = _take(sent, arrival, used, late, capped, before, self._state, bounds, ended)
         if taken < count:
             self.held = events[taken:]
             events = events[:taken]
@@ -132,6 +146,8 @@ class PartitionClock:
             pl.Series("late", late[:taken]),
             pl.Series("clock_capped", capped[:taken]),
         ]
+        if with_watermarks:
+            decided.append(pl.Series(WATERMARK, before[:taken]))
         if arrivals.null_count() < count:
             known = pl.Series("arrival_time", arrival[:taken])
             decided.append(known.set(known == NEVER, None).cast(TIME))

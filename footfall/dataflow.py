@@ -85,7 +85,7 @@ def session_conditions(settings: Settings) -> tuple[Expression, ...]:
 
 def pattern_plan(settings: Settings, patterns: Sequence[Pattern]) -> PatternPlan:
     """The compiled patterns of a run, behind the conditions that sessions need."""
-    return PatternPlan.compile(patterns, reserved=session_conditions(settings))
+    return PatternPlan.compile(patterns, reserved=session_conditions(settings), limit=settings.partial_limit)
 
 
 def flow_parts(
@@ -121,6 +121,7 @@ def flow_parts(
         batch_size=settings.batch_size,
         read_ahead=settings.read_ahead,
         event_columns=stored,
+        early=settings.tells_early(len(source.partitions())),
     )
     shard_settings = ShardSettings(
         sessions=SessionSettings(settings.gap, settings.max_session, settings.split_on_campaign),
@@ -128,6 +129,7 @@ def flow_parts(
         partitions=len(source.partitions()),
         wants_rows=bool(sinks),
         event_columns=stored,
+        early=input_settings.early,
     )
     warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.clock import NEVER
+from footfall.clock import NEVER, WATERMARK
 from footfall.compiled import compiled
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
@@ -70,6 +70,7 @@ class ShardBatch:
             words of the masks behind the first.
         rows: the events' envelope columns: those quoted, and those that the run stores. Columns without a value
             are left out.
+        watermarks: for each event the partition's watermark before it was taken; None where nothing asks for it.
     """
 
     shard: int
@@ -79,6 +80,7 @@ class ShardBatch:
     events: Events
     lanes: npt.NDArray[np.uint64]
     rows: pl.DataFrame
+    watermarks: npt.NDArray[np.int64] | None = None
 
 
 @compiled
@@ -159,19 +161,24 @@ def split_by_shard(
     masks = plan.masks(frame)
     events["mask"] = masks[:, 0]
     lanes = np.hstack([same_keys(frame, plan.same_fields), masks[:, 1:]])
+    watermarks = frame[WATERMARK].to_numpy() if WATERMARK in frame.columns else None
     frame = filled_columns(frame[columns])
     if shards == 1:
-        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame)]
+        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame, watermarks)]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
     events, lanes = take_records(events, order), lanes[order]
     frame = pl.DataFrame([column[order] for column in frame.iter_columns()])
+    watermarks = None if watermarks is None else watermarks[order]
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])
         part = slice(start, end)
         rows = frame.slice(start, end - start)
-        batches.append(ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows))
+        before = None if watermarks is None else watermarks[part]
+        batches.append(
+            ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows, before)
+        )
     return batches

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from footfall.clock import FOREVER, NEVER, ClockSettings, PartitionClock
+from footfall.clock import FOREVER, NEVER, WATERMARK, ClockSettings, PartitionClock
 from footfall.digest import Digest, frame_words
 from footfall.envelope import SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
@@ -59,6 +59,7 @@ class InputSettings:
         batch_size: records in one read, at most.
         read_ahead: how far (ms of event time) a partition may be ahead of the slowest.
         event_columns: the envelope columns that sinks store; empty if none does.
+        early: the shards give early answers, for which events carry their watermarks.
     """
 
     source: RecordSource
@@ -69,6 +70,7 @@ class InputSettings:
     batch_size: int
     read_ahead: int
     event_columns: tuple[str, ...]
+    early: bool = False
 
     @property
     def decoded_columns(self) -> tuple[str, ...]:
@@ -180,7 +182,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         before = self._clock.max_event_time
         letters = Letters()
         events, ended = self._read(self._reader, letters)
-        events = self._clock.take(events, ended=ended)
+        events = self._clock.take(events, ended=ended, with_watermarks=self._settings.early)
         events = self._part_late(events, letters)
         self._position = self._reader.position()
         self._before = before
@@ -229,7 +231,8 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if self._settings.event_columns:
             events = events.with_columns(source_partition=pl.lit(self._name))
         if events.height == 0:
-            return events.with_columns(late=pl.lit(False), clock_capped=pl.lit(False))
+            events = events.with_columns(late=pl.lit(False), clock_capped=pl.lit(False))
+            return events.with_columns(pl.lit(0).alias(WATERMARK)) if self._settings.early else events
         self._totals.clock_capped += int(events["clock_capped"].sum())
         late = int(events["late"].sum())
         if late:

@@ -7,8 +7,9 @@ stage that forbids events becomes a mask of conditions on the steps during which
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial, reduce
 from itertools import pairwise, takewhile
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import polars as pl
 
 from footfall.automaton_plan import MOST_PARTIALS, AutomatonPlan
 from footfall.condition_masks import ConditionMasks
-from footfall.condition_words import ConditionWords
+from footfall.condition_words import WORD_BITS, ConditionWords
 from footfall.errors import PatternError
 from footfall.expression import Expression
 from footfall.pattern import Contiguity, Pattern, Skip, Stage
@@ -164,6 +165,30 @@ class PatternPlan:
     def lanes(self) -> int:
         """How many numbers travel with an event: the hashes of the same fields, and its mask's words but the first."""
         return len(self.same_fields) + len(self.conditions) - 1
+
+    @cached_property
+    def endings(self) -> npt.NDArray[np.uint64] | None:
+        """For each word the bits of conditions, one of which is true of each event that ends a match.
+
+        None if any event can end one. Matches that end by an absence, with time, don't count.
+        """
+        needs = [
+            -1
+            if step["condition"] == EVERY_EVENT
+            else 1 << (int(row["word"]) * WORD_BITS + int(step["condition"]))
+            for row in self.table
+            if not row["trailing_kill"]
+            for step in [self.steps[row["first_step"] + row["step_count"] - 1]]
+        ]
+        for planned in self.automata.patterns:
+            if not self.patterns[planned.number].stages[-1].forbids:
+                moves = [move for state in planned.automaton.states for move in state.moves if move.completes]
+                needs += [move.guard.need or -1 for move in moves]
+        if -1 in needs:
+            return None
+        bits = reduce(or_, needs, 0)
+        words = [(bits >> WORD_BITS * word) & (1 << WORD_BITS) - 1 for word in range(len(self.conditions))]
+        return np.array(words, np.uint64)
 
     def masks(self, frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
         """For each row of a frame with `columns` its mask; shape (rows, words)."""

@@ -65,6 +65,15 @@ def print_report(report: Report, settings: Settings, console: Console | None = N
     for name, count in report.matches.items():
         table.add_row(name, f"{count:,}", f"{report.matches_at_end.get(name, 0):,}")
     console.print(table)
+    if report.early:
+        console.print(f"{report.early:,} matches told early, {report.retracted:,} of them taken back")
+    if report.timed_out:
+        console.print(f"{report.timed_out:,} partial matches timed out, of patterns that tell those")
+    if report.dropped_partials:
+        console.print(
+            f"[yellow]{report.dropped_partials:,} partial matches dropped[/]: a visitor had more than "
+            f"{settings.partial_limit:,} of one pattern (--partial-limit)"
+        )
     if report.pending:
         console.print(f"{report.pending:,} matches of patterns that wait longer than a day are still pending")
     console.print(

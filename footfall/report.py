@@ -18,6 +18,8 @@ class Report:
         pending: trailing absences of patterns that wait longer than 24 h, not released at the input's end.
         timed_out: partial matches that ran out of time, of patterns that give those out.
         dropped_partials: partial matches dropped because a visitor had more of a pattern than the limit allows.
+        early: how often a match was told early, fired again ones too; 0 where nothing was asked to be.
+        retracted: how often one of these was taken back.
         matches_at_end, sessions_at_end: those that only the input's end released, counted in the totals too.
         seconds: from the first record of this leg to the last answer being durable.
         events_per_second: records of this leg in those seconds.
@@ -39,6 +41,8 @@ class Report:
     pending: int
     timed_out: int
     dropped_partials: int
+    early: int
+    retracted: int
     answer: str
     workers: int
     shards: int
@@ -117,6 +121,8 @@ class Tally:
             pending=sum(shard.pending for shard in self.shards.values()),
             timed_out=sum(shard.timed_out for shard in self.shards.values()),
             dropped_partials=sum(shard.dropped_partials for shard in self.shards.values()),
+            early=sum(shard.early for shard in self.shards.values()),
+            retracted=sum(shard.retracted for shard in self.shards.values()),
             answer=_answer(each.digest for each in done),
             workers=workers,
             shards=len(self.shards),

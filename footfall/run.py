@@ -28,6 +28,7 @@ from footfall.placement import shard_names
 from footfall.report import Report, Tally
 from footfall.run_messages import (
     Message,
+    Notice,
     PartitionDone,
     Progress,
     ShardDone,
@@ -156,10 +157,20 @@ class Run:
                 clear_files(self._settings.out)
             if state is not None and not resumed:
                 state.begin(self._identity())
+            self._warn_where_nothing_is_early()
             outcome = self._legs(state)
             if state is not None and outcome.report is not None:
                 state.finish(outcome.report.to_json())
             return outcome
+
+    def _warn_where_nothing_is_early(self) -> None:
+        partitions = len(self._source.partitions())
+        if self._watch is not None and self._settings.early and not self._settings.tells_early(partitions):
+            text = (
+                f"nothing is told early: a visitor's records may come from any of the {partitions} partitions; "
+                "if each visitor's come from one alone, say so with --keyed-by-visitor"
+            )
+            self._watch(Notice(0, "warning", text))
 
     def _identity(self) -> dict[str, Any]:
         return {

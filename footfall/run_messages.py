@@ -51,6 +51,8 @@ class ShardDone(msgspec.Struct, tag="shard_done"):
     pending: int
     timed_out: int
     dropped_partials: int
+    early: int
+    retracted: int
     session_sums: dict[str, int]
     digest: tuple[int, int]
 

@@ -50,7 +50,9 @@ def _mix(word: Any) -> Any:
 
 
 @compiled_inline
-def _join(keys: Any, owners: Any, sessions: Any, session: Any, slot: Any, word: Any, counters: Any) -> Any:
+def join_members(
+    keys: Any, owners: Any, sessions: Any, session: Any, slot: Any, word: Any, counters: Any
+) -> Any:
     """Add (session, word) to the members; False if it was there."""
     key = _mix(word ^ _mix(np.uint64(session)))
     mask = keys.size - 1
@@ -67,7 +69,8 @@ def _join(keys: Any, owners: Any, sessions: Any, session: Any, slot: Any, word: 
 
 
 @compiled_inline
-def _is_member(keys: Any, owners: Any, sessions: Any, session: Any, word: Any) -> Any:
+def is_member(keys: Any, owners: Any, sessions: Any, session: Any, word: Any) -> Any:
+    """Whether (session, word) is among the members."""
     key = _mix(word ^ _mix(np.uint64(session)))
     mask = keys.size - 1
     at = np.int64(key & np.uint64(mask))
@@ -116,6 +119,30 @@ def _count_live(owners: Any, sessions: Any, visitors: Any) -> Any:
 
 
 @compiled_inline
+def message_word(event: Any) -> Any:
+    """What stands for an event's message among the members."""
+    return event.message_high ^ (event.message_low << np.uint64(1))
+
+
+@compiled_inline
+def is_over(session: Any, time: Any, gap: Any, max_length: Any) -> Any:
+    """Whether an event of that time can't be in the session any more (`session` has `start` and `last`)."""
+    return time - session.last > gap or time - session.start > max_length
+
+
+@compiled_inline
+def splits(session: Any, event: Any, split_on_campaign: Any) -> Any:
+    """Whether the event's campaign begins a new session."""
+    # No two sessions of a visitor begin at the same time: a copy could begin both, and give them one name.
+    return (
+        split_on_campaign
+        and event.campaign
+        and event.campaign != session.campaign
+        and event.time > session.start
+    )
+
+
+@compiled_inline
 def _close(visitors: Any, slot: Any, at: Any, closed: Any, closed_at: Any, counters: Any) -> None:
     closed[counters[_CLOSED]] = visitors[slot]
     closed_at[counters[_CLOSED]] = at
@@ -159,21 +186,14 @@ def _run(
         if slot < 0:
             slot = add_visitor(index, visitors, places, event.visitor_high, event.visitor_low)
         visitor = visitors[slot]
-        if visitor.open and (time - visitor.last > gap or time - visitor.start > max_length):
+        if visitor.open and is_over(visitor, time, gap, max_length):
             at = min(visitor.last + gap, visitor.start + max_length)
             _close(visitors, slot, at, closed, closed_at, counters)
-        word = event.message_high ^ (event.message_low << np.uint64(1))
-        if visitor.open and _is_member(keys, owners, sessions, visitor.session, word):
+        word = message_word(event)
+        if visitor.open and is_member(keys, owners, sessions, visitor.session, word):
             dropped[i] = True
             continue
-        # No two sessions of a visitor begin at the same time: a copy could begin both, and give them one name.
-        if (
-            visitor.open
-            and split_on_campaign
-            and event.campaign
-            and event.campaign != visitor.campaign
-            and time > visitor.start
-        ):
+        if visitor.open and splits(visitor, event, split_on_campaign):
             _close(visitors, slot, time, closed, closed_at, counters)
         if not visitor.open:
             visitor.open = 1
@@ -200,7 +220,7 @@ def _run(
             visitor.utm_row = -1
             visitor.user_row = -1
             visitor.currency_row = -1
-        _join(keys, owners, sessions, visitor.session, slot, word, counters)
+        join_members(keys, owners, sessions, visitor.session, slot, word, counters)
         places_of[i] = slot
         if visitor.round != counters[_ROUND]:
             visitor.round = counters[_ROUND]
@@ -219,7 +239,7 @@ def _run(
             if visitor.entry_row < 0:
                 visitor.entry_row = event.row
             visitor.exit_row = event.row
-            if _join(keys, owners, sessions, visitor.session, slot, event.page ^ _PAGE_SALT, counters):
+            if join_members(keys, owners, sessions, visitor.session, slot, event.page ^ _PAGE_SALT, counters):
                 visitor.pages += 1
         if marks & HAS_REFERRER and visitor.referrer_row < 0:
             visitor.referrer_row = event.row
@@ -304,7 +324,8 @@ class ClosedSessions:
     times: npt.NDArray[np.int64]
 
 
-def _members(size: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def new_members(size: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Blank members; `size` is a power of two, and at least twice as many as will join."""
     return np.zeros(size, np.uint64), np.full(size, -1, np.int32), np.zeros(size, np.int64)
 
 
@@ -319,17 +340,22 @@ class SessionTracker:
 
     settings: SessionSettings
     members: tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int64]] = field(
-        default_factory=lambda: _members(64)
+        default_factory=lambda: new_members(64)
     )
     counters: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(5, np.int64))
     next_due: int = FOREVER
+
+    @property
+    def bounds(self) -> tuple[int, int, bool]:
+        """The settings as the loops take them."""
+        return self.settings.gap, self.settings.max_length, self.settings.split_on_campaign
 
     def _reserve_members(self, more: int, visitors: VisitorTable) -> None:
         keys, owners, sessions = self.members
         if 2 * (int(self.counters[_MEMBERS_USED]) + more) <= keys.size:
             return
         live = int(_count_live(owners, sessions, visitors.records))
-        new = _members(1 << max(6, (3 * (live + more)).bit_length()))
+        new = new_members(1 << max(6, (3 * (live + more)).bit_length()))
         _keep_live(self.members, new, visitors.records, self.counters)
         self.members = new
 
@@ -356,7 +382,7 @@ class SessionTracker:
         room = count + visitors.live + count
         closed = np.empty(room, VISITOR)
         closed_at = np.empty(room, np.int64)
-        bounds = (settings.gap, settings.max_length, settings.split_on_campaign)
+        bounds = self.bounds
         _run(
             events,
             dropped,
@@ -403,7 +429,7 @@ class SessionTracker:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.settings, size, entries, self.counters, self.next_due = state
-        self.members = _members(size)
+        self.members = new_members(size)
         _fill(entries, self.members)
 
 

@@ -284,6 +284,30 @@ class Settings:
             _switch(), "whether each file of a folder is a partition of its own", fixes_answers=True
         ),
     )
+    early: bool = field(
+        default=False,
+        metadata=_facts(
+            _switch(),
+            "whether matches are told as their last event comes, and taken back if they turn out wrong",
+            fixes_answers=True,
+        ),
+    )
+    keyed_by_visitor: bool = field(
+        default=False,
+        metadata=_facts(
+            _switch(),
+            "whether all records of a visitor come from one partition, so that several can have early answers",
+            fixes_answers=True,
+        ),
+    )
+    partial_limit: int = field(
+        default=1_000,
+        metadata=_facts(
+            _integer(1, 1_000_000),
+            "partial matches of a visitor and pattern at most; beyond it the oldest are dropped, counted and logged",
+            fixes_answers=True,
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=_facts(_choice("debug", "info", "warning", "error"), "the least that is logged"),
@@ -296,6 +320,10 @@ class Settings:
             if setting.name != "store"
         )
         return f"Settings(store={redacted(self.store)!r}, {', '.join(shown)})"
+
+    def tells_early(self, partitions: int) -> bool:
+        """Whether matches are told early where there are that many source partitions."""
+        return self.early and (partitions == 1 or self.keyed_by_visitor)
 
     def identity(self) -> dict[str, Any]:
         """The settings that fix a run's answers and the shape of its state, as JSON types.

@@ -5,6 +5,7 @@ into their final order (event time, arrival, partition, offset), duplicates go, 
 and what they prove comes out, in event-time order. Nothing here reads a clock or knows where batches end.
 """
 
+import logging
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,23 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.answers import NO_MATCHES, NO_SESSIONS, Answers, match_answers, session_answers
+from footfall.answers import NO_SESSIONS, Answers, match_rows, match_words, named_matches, session_answers
 from footfall.automaton_matcher import AutomatonMatcher, joined
 from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
 from footfall.digest import Digest
+from footfall.early import NOTHING_TOLD, EarlyAnswers, State, Told, Unsettled, merged
 from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
-from footfall.matcher import TIMED_OUT, Matcher, Matches
+from footfall.match_records import TIMED_OUT
+from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
-from footfall.row_store import RowStore
+from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
+from footfall.tables import MATCHES, SESSIONS
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
-STATE_VERSION = 2
+_log = logging.getLogger(__name__)
+
+STATE_VERSION = 3
 _MOVES = 8
 
 SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
@@ -47,6 +53,7 @@ class ShardSettings:
         partitions: how many source partitions feed the shard.
         wants_rows: whether events and answers are given out as rows (a sink stores them).
         event_columns: the envelope columns of the events' rows.
+        early: matches are told early, too; the batches have watermarks.
     """
 
     sessions: SessionSettings
@@ -54,6 +61,7 @@ class ShardSettings:
     partitions: int
     wants_rows: bool
     event_columns: tuple[str, ...]
+    early: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +148,9 @@ class Shard:
     matcher: Matcher = field(default_factory=Matcher)
     automata: AutomatonMatcher = field(default_factory=AutomatonMatcher)
     rows: RowStore = field(default_factory=RowStore)
+    early: EarlyAnswers = field(default_factory=EarlyAnswers)
     totals: ShardTotals = field(default_factory=ShardTotals)
+    limited: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sessions = SessionTracker(self.settings.sessions)
@@ -154,16 +164,40 @@ class Shard:
         for batch in batches:
             self.watermarks[batch.partition] = max(self.watermarks[batch.partition], batch.watermark)
             self.ended[batch.partition] |= batch.ended
+        waited = self.waiting.size
         if arrived or self.waiting_rows is None:
             self._wait(arrived, batches[0].rows)
+        told = self._tell_early(waited, arrived) if self.settings.early and arrived else NOTHING_TOLD
         if not self.ended.all():
             until = int(self.watermarks[~self.ended].min())
             if until <= self.settled or self._nothing_due(until):
-                return []
-            return [self._settle(until, at_end=False)]
-        # The clock's last time doesn't depend on which partition happened to end last.
-        regular = self._settle(int(self.watermarks.max()), at_end=False)
-        return [regular, self._settle(FOREVER - 1, at_end=True)]
+                return [Settled(None, SESSIONS.empty(), told.rows)] if told.rows.height else []
+            settled = [self._settle(until, at_end=False)]
+        else:
+            # The clock's last time doesn't depend on which partition happened to end last.
+            settled = [self._settle(int(self.watermarks.max()), at_end=False)]
+            settled.append(self._settle(FOREVER - 1, at_end=True))
+        settled[0].matches = merged(told, settled[0].matches)
+        return settled
+
+    def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told:
+        order = final_order(self.waiting)
+        known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
+        if self.waiting_rows is None or len(known) < len(arrived):
+            msg = "events without their watermarks can't be told early; this is a fault of Footfall's"
+            raise StateError(msg)
+        unsettled = Unsettled(
+            self.waiting,
+            self.waiting_lanes,
+            self.waiting_rows,
+            waited,
+            np.concatenate(known),
+            order,
+            superseded(self.waiting, order[::-1].copy(), self.settings.sessions.gap),
+            self.next_row,
+        )
+        state = State(self.visitors, self.sessions, self.matcher, self.automata, self.rows)
+        return self.early.take(unsettled, state, self.settings.plan, wants_rows=self.settings.wants_rows)
 
     def _wait(self, arrived: list[ShardBatch], blank: pl.DataFrame) -> None:
         frames = [batch.rows for batch in arrived]
@@ -211,21 +245,36 @@ class Shard:
                 at_end=at_end,
             )
             matches = joined([matches, more])
+        self._warn_of_limit()
         wants_rows = self.settings.wants_rows
         pool = self.rows.pool(rows, taken, since)
-        session_part, match_part = NO_SESSIONS, NO_MATCHES
+        session_part = NO_SESSIONS
         if closed.records.size:
             session_part = session_answers(closed, pool, at_end=at_end, wants_rows=wants_rows)
-        if matches.records.size:
-            match_part = match_answers(matches, plan, pool, at_end=at_end, wants_rows=wants_rows)
+        match_frame = self._tell_matches(matches, pool, until, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
         self.totals.events += due - int(dropped.sum())
         self.totals.duplicates += int(dropped.sum())
         self._count_sessions(closed, session_part, at_end=at_end)
-        self._count_matches(matches, match_part, at_end=at_end)
+        self._count_matches(matches.records, at_end=at_end)
         kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
-        return Settled(kept, session_part.rows, match_part.rows, self._last_word() if at_end else None)
+        return Settled(kept, session_part.rows, match_frame, self._last_word() if at_end else None)
+
+    def _warn_of_limit(self) -> None:
+        """Say of each pattern, once, that its limit has cost partial matches."""
+        plan = self.settings.plan
+        dropped = [*np.flatnonzero(self.matcher.dropped).tolist(), *self.automata.dropped]
+        for number in dropped:
+            name = plan.patterns[number].name
+            if name not in self.limited:
+                self.limited.append(name)
+                _log.warning(
+                    "pattern %s: a visitor has more than %d partial matches; the oldest are dropped and counted "
+                    "(partial_limit; the report has the number)",
+                    name,
+                    plan.automata.limit,
+                )
 
     def _last_word(self) -> ShardDone:
         totals = self.totals
@@ -240,6 +289,8 @@ class Shard:
             totals.pending,
             totals.timed_out,
             totals.dropped_partials,
+            self.early.fired,
+            self.early.retracted,
             totals.session_sums,
             (totals.digest.high, totals.digest.low),
         )
@@ -281,13 +332,25 @@ class Shard:
         sums["value"] += sum(records["value"].tolist())
         totals.digest.add("session", answers.words)
 
-    def _count_matches(self, matches: Matches, answers: Answers, *, at_end: bool) -> None:
-        records, totals = matches.records, self.totals
+    def _tell_matches(self, matches: Matches, pool: RowPool, until: int, *, at_end: bool) -> pl.DataFrame:
+        """Settled matches as rows, and into the digest; those that stand early already are no rows again."""
+        named = named_matches(matches, self.settings.plan)
+        if matches.records.size:
+            self.totals.digest.add("match", match_words(named, at_end=at_end))
+        revision = None
+        if self.settings.early:
+            news, revision = self.early.settle(named, until)
+            named = named.at(news)
+        if not self.settings.wants_rows or not named.matches.records.size:
+            return MATCHES.empty()
+        return match_rows(named, self.settings.plan, pool, at_end=at_end, revision=revision)
+
+    def _count_matches(self, records: npt.NDArray[np.void], *, at_end: bool) -> None:
+        totals = self.totals
         totals.pending = self.matcher.pending + self.automata.pending
-        totals.dropped_partials = self.automata.dropped
+        totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
         if not records.size:
             return
-        totals.digest.add("match", answers.words)
         timed_out = records["kind"] == TIMED_OUT
         totals.timed_out += int(timed_out.sum())
         records = keep_records(records, ~timed_out)
@@ -315,7 +378,9 @@ class Shard:
             "matcher": self.matcher,
             "automata": self.automata,
             "rows": self.rows,
+            "early": self.early,
             "totals": self.totals,
+            "limited": self.limited,
         }
         return pickle.dumps(parts, protocol=5)
 

@@ -396,6 +396,16 @@ class VisitorAutomaton:
         else:  # partial matches are in the order of their first events
             self.next_deadline = self._deadline(partials[0])
 
+    def copy(self) -> "VisitorAutomaton":
+        """One that goes its own way from here on."""
+        twin = VisitorAutomaton(self._automaton, limit=self._limit)
+        twin._partials, twin._held, twin._absent = self._partials, self._held, list(self._absent)
+        if twin._past is not None:
+            twin._past.extend(self._past or ())
+        twin._place, twin._restless = self._place, self._restless
+        twin.dropped, twin.next_deadline = self.dropped, self.next_deadline
+        return twin
+
     def snapshot(self) -> Snapshot:
         """All that it remembers, without the automaton: small, and picklable."""
         numbers: dict[int, int] = {}

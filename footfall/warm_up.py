@@ -31,7 +31,7 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     block = RecordBlock("warm-up", 0, _VISITORS, records, "warm-up", 1)
     clock = PartitionClock(ClockSettings())
     decoded = formatted.decode(block).events.select(inputs.decoded_columns)
-    events = clock.take(decoded, ended=False)
+    events = clock.take(decoded, ended=False, with_watermarks=inputs.early)
     # With one partition, so that its end is the input's, and everything settles.
     shard = Shard("warm-up", replace(shards, partitions=1))
     for ended in (False, True):

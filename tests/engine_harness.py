@@ -128,6 +128,7 @@ class Engine:
         clock: the partitions' clock bounds.
         partitions: how many source partitions there are.
         shards: how many shards there are.
+        early: matches are told early, too.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Engine:
         clock: ClockSettings | None = None,
         partitions: int = 1,
         shards: int = 1,
+        early: bool = False,
     ) -> None:
         wanted = {*EVENT_COLUMNS, *ENGINE_COLUMNS, *plan.columns, "event"}
         self._decoded = [name for name in SCHEMA if name in wanted and name != "source_partition"]
@@ -149,6 +151,7 @@ class Engine:
             partitions=partitions,
             wants_rows=True,
             event_columns=EVENT_COLUMNS,
+            early=early,
         )
         self.clocks = [PartitionClock(clock or ClockSettings()) for _ in range(partitions)]
         self.shards = [Shard(f"s{number}", self.settings) for number in range(shards)]
@@ -164,7 +167,9 @@ class Engine:
     def read_frame(self, partition: int, frame: pl.DataFrame, *, ended: bool = False) -> None:
         """Read decoded events of a partition, offsets included."""
         self._offsets[partition] += frame.height
-        events = self.clocks[partition].take(frame.select(self._decoded), ended=ended)
+        events = self.clocks[partition].take(
+            frame.select(self._decoded), ended=ended, with_watermarks=self.settings.early
+        )
         events = events.with_columns(source_partition=pl.lit(f"p{partition}"))
         if events.height:
             self._late += int(events["late"].sum())

@@ -12,7 +12,7 @@ import footfall.pattern_plan
 from footfall.expression import event, field
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
-from footfall.taken import first, last, prev, taken
+from footfall.taken_events import first, last, prev, taken
 
 START = 1_760_000_000_000
 
@@ -52,7 +52,14 @@ SKIPS = (
     .within("9 ms")
     .skip_to_last("a")
 )
-PATTERNS = (LOOP, SAME_PAGE, BACK, EITHER_ABSENT, TIMED, SKIPS)
+LEFT = (
+    Pattern("left")
+    .begin("a", event == "a")
+    .not_followed_by("b", event == "b")
+    .within("8 ms")
+    .output(page=last("a").field("path"))
+)
+PATTERNS = (LEFT, LOOP, SAME_PAGE, BACK, EITHER_ABSENT, TIMED, SKIPS)
 
 streams = st.lists(
     st.builds(

@@ -8,7 +8,7 @@ def _partition(name: str, *, high: int = 1) -> PartitionDone:
 
 
 def _shard(name: str, *, low: int = 1) -> ShardDone:
-    return ShardDone(name, 4, 1, 3, 1, {"p": 2}, {"p": 1}, 0, {"value": 5}, (9, low))
+    return ShardDone(name, 4, 1, 3, 1, {"p": 2}, {"p": 1}, 7, 5, 3, 8, 2, {"value": 5}, (9, low))
 
 
 def _report(tally: Tally) -> Report:
@@ -29,6 +29,8 @@ def test_partitions_and_shards_add_up() -> None:
     assert report.dead_reasons == {"not_json": 4, "nul": 2}
     assert report.matches == {"a": 0, "p": 4}, "a pattern without matches is there, too"
     assert report.matches_at_end == {"a": 0, "p": 2}
+    assert (report.pending, report.timed_out, report.dropped_partials) == (14, 10, 6)
+    assert (report.early, report.retracted) == (16, 4)
     assert report.session_sums == {"value": 10}
     assert (report.events_per_second, report.restarts, report.partitions, report.shards) == (15.0, 1, 2, 2)
     assert Report(**report.to_json()) == report

@@ -20,7 +20,7 @@ from footfall.run_messages import (
 MESSAGES: list[Message] = [
     Progress("a/ü\n.ndjson", 1, 2, None, -5),
     PartitionDone("a", 1, 2, 3, 4, (2**64 - 1, 0), {"nul": 1}),
-    ShardDone("s", 1, 2, 3, 4, {"p": 1}, {}, 0, {"value": -(2**62)}, (1, 2**64 - 1)),
+    ShardDone("s", 1, 2, 3, 4, {"p": 1}, {}, 5, 6, 7, 8, 9, {"value": -(2**62)}, (1, 2**64 - 1)),
     WorkerStarted(1, 0.5),
     WorkerEnded(1, True, 0.5, 7),
     WorkerFailed(0, "two\nlines", 2, "Traceback"),

@@ -1,0 +1,309 @@
+"""Early answers: matches told when their last event comes, and taken back if a later record disproves them.
+
+What stands early of a visitor is what the matcher emits for the events seen so far, in their final order, at the
+event that is each match's last: not what time lets out, nor what an earlier partial match holds up. It is worked out
+anew at every batch, from the settled state and the events that wait, on copies of both matchers' partial matches.
+It depends on the records alone, so the messages do too: where batches end, and restarts, don't show.
+
+A match has revision 0 when it fires first, and one more each time it is retracted or fires again. A settled match
+that stands early already is no new message.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.answers import NamedMatches, match_rows, named_matches
+from footfall.automaton_matcher import AutomatonMatcher, joined
+from footfall.clock import NEVER
+from footfall.early_loops import OPEN_SESSION, UNCHANGED, drop_copies, find_visitors, lay_out_runs
+from footfall.event_batch import Events
+from footfall.matcher import Matcher, Matches
+from footfall.pattern_plan import PatternPlan
+from footfall.record_arrays import take_records
+from footfall.row_store import RowStore
+from footfall.sessions import SessionTracker, new_members
+from footfall.tables import MATCHES
+from footfall.visitors import VisitorTable
+
+Places = npt.NDArray[np.int64]
+Names = dict[tuple[int, int], int]
+"""The places of matches among named ones, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A shard's events that wait, in the order in which they came, when new ones have come.
+
+    Attributes:
+        events: `EVENT` records.
+        lanes: as in a `ShardBatch`.
+        rows: their envelope columns.
+        fresh_from: the place of the first new one.
+        watermarks: for each new one the partition's watermark before it was taken.
+        order: the places in the final order.
+        superseded: those that a copy replaces.
+        next_row: the number from which on rows have no numbers yet.
+    """
+
+    events: Events
+    lanes: npt.NDArray[np.uint64]
+    rows: pl.DataFrame
+    fresh_from: int
+    watermarks: npt.NDArray[np.int64]
+    order: Places
+    superseded: npt.NDArray[np.bool_]
+    next_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The settled state of a shard, which early answers only read."""
+
+    visitors: VisitorTable
+    sessions: SessionTracker
+    matcher: Matcher
+    automata: AutomatonMatcher
+    rows: RowStore
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Messages in their order: rows of the matches' table, and the watermark before the record behind each."""
+
+    rows: pl.DataFrame
+    watermarks: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs of a batch: places and runs of their events; of each run its group, and what began it."""
+
+    places: Places
+    run_of: Places
+    groups: Places
+    changes: Places
+
+    @property
+    def firsts(self) -> Places:
+        """For each run its first event."""
+        return np.flatnonzero(np.diff(self.run_of, prepend=-1))
+
+
+class _Message(NamedTuple):
+    """One message, to be sorted: the place of its record, fired after retracted, then by the match."""
+
+    place: int
+    fired: bool
+    time: int
+    name: tuple[int, int]
+    match: int
+
+
+class _Revision(NamedTuple):
+    number: int
+    last_time: int
+
+
+@dataclass(slots=True)
+class EarlyAnswers:
+    """What early answers remember: the revisions of matches that have been retracted, until they are settled.
+
+    All of it is kept across a restart.
+    """
+
+    fired: int = 0
+    retracted: int = 0
+    _revisions: dict[tuple[int, int], _Revision] = field(default_factory=dict)
+
+    def take(self, unsettled: Unsettled, state: State, plan: PatternPlan, *, wants_rows: bool) -> Told:
+        """The messages that new events bring."""
+        runs = _runs(unsettled, plan)
+        if not runs.places.size:
+            return NOTHING_TOLD
+        matches = _run(runs, unsettled, state, plan)
+        events_of = matches.records["row"] - unsettled.next_row
+        run_of = runs.run_of[events_of]
+        named = named_matches(matches, plan, run_of.astype(np.uint64))
+        events_of = named.matches.records["row"] - unsettled.next_row
+        messages = sorted(self._messages(named, runs, events_of, unsettled.fresh_from))
+        if not messages:
+            return NOTHING_TOLD
+        revisions = np.array([self._revise(message) for message in messages], np.uint32)
+        fired = np.array([message.fired for message in messages])
+        self.fired += int(fired.sum())
+        self.retracted += int((~fired).sum())
+        watermarks = unsettled.watermarks[[message.place - unsettled.fresh_from for message in messages]]
+        # Of several partitions none knows the others' watermarks; the order of their messages is that of their coming.
+        watermarks = np.maximum.accumulate(watermarks)
+        if not wants_rows:
+            return Told(NOTHING_TOLD.rows, watermarks)
+        rows = match_rows(
+            named.at(np.array([message.match for message in messages])),
+            plan,
+            state.rows.pool(unsettled.rows, runs.places, unsettled.next_row),
+            status=pl.Series(["retracted", "fired"])[fired.astype(np.int64)],
+            revision=revisions,
+        )
+        return Told(rows, watermarks)
+
+    def _messages(
+        self, named: NamedMatches, runs: _Runs, events_of: Places, fresh_from: int
+    ) -> Iterator[_Message]:
+        """What each new record changes in what stands, in any order."""
+        run_of, place_of = runs.run_of[events_of], runs.places[events_of]
+        times = named.matches.records["last_time"].tolist()
+        names = list(zip(named.high.tolist(), named.low.tolist(), strict=True))
+        changed_by = runs.changes[run_of]
+        fresh = (place_of >= fresh_from) & (place_of > changed_by)
+        for match in np.flatnonzero(fresh).tolist():
+            yield _Message(int(place_of[match]), True, times[match], names[match], match)
+        for run in np.flatnonzero(runs.changes != UNCHANGED).tolist():
+            place = int(runs.changes[run])
+            before = {names[match]: match for match in np.flatnonzero(run_of == run - 1).tolist()}
+            mine = np.flatnonzero((run_of == run) & (place_of <= place)).tolist()
+            after = {names[match]: match for match in mine}
+            for name in before.keys() - after.keys():
+                yield _Message(place, False, times[before[name]], name, before[name])
+            for name in after.keys() - before.keys():
+                yield _Message(place, True, times[after[name]], name, after[name])
+
+    def _revise(self, message: _Message) -> int:
+        known = self._revisions.get(message.name)
+        if known is None and message.fired:
+            return 0
+        number = 1 if known is None else known.number + 1
+        self._revisions[message.name] = _Revision(number, message.time)
+        return number
+
+    def settle(self, named: NamedMatches, until: int) -> tuple[Places, npt.NDArray[np.uint32]]:
+        """Which of the matches settled now are no message yet, and their revisions; times up to `until` are done."""
+        news = np.flatnonzero(~at_their_last_event(named.matches))
+        revisions = np.zeros(news.size, np.uint32)
+        if self._revisions:
+            for place, match in enumerate(news.tolist()):
+                known = self._revisions.get((int(named.high[match]), int(named.low[match])))
+                revisions[place] = 0 if known is None else known.number + 1
+            self._revisions = {
+                name: known for name, known in self._revisions.items() if known.last_time > until
+            }
+        return news, revisions
+
+
+def at_their_last_event(matches: Matches) -> npt.NDArray[np.bool_]:
+    """Which matches the very event let out that is their last."""
+    records = matches.records
+    last = matches.nodes["row"][records["first_node"] + records["node_count"] - 1]
+    at_last: npt.NDArray[np.bool_] = (records["row"] >= 0) & (records["row"] == last) & (records["kind"] == 0)
+    return at_last
+
+
+def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs:
+    """The runs of those visitors that have new events, and any that can end a match."""
+    events = unsettled.events
+    masks = np.column_stack([events["mask"], unsettled.lanes[:, len(plan.same_fields) :]])
+    ending = np.ones(events.size, np.bool_)
+    if plan.endings is not None:
+        ending = np.any((masks & plan.endings) != 0, axis=1)
+    by_visitor = np.lexsort((events["visitor_high"], events["visitor_low"]))
+    lows, highs = events["visitor_low"][by_visitor], events["visitor_high"][by_visitor]
+    begins = np.ones(events.size, np.bool_)
+    begins[1:] = (lows[1:] != lows[:-1]) | (highs[1:] != highs[:-1])
+    group_of = np.cumsum(begins) - 1
+    groups = int(group_of[-1]) + 1 if events.size else 0
+    wanted = np.zeros(groups, np.bool_)
+    wanted[group_of[ending[by_visitor]]] = True
+    fresh = np.zeros(groups, np.bool_)
+    fresh[group_of[by_visitor >= unsettled.fresh_from]] = True
+    members = by_visitor[(wanted & fresh)[group_of]]
+    sizes = np.bincount(group_of, minlength=groups)[wanted & fresh]
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    ranks = np.empty(events.size, np.int64)
+    ranks[unsettled.order] = np.arange(events.size)
+    queue = np.empty(int(sizes.max(initial=0)), np.int64)
+    times = events["time"].copy()
+
+    def lay_out(laid: int, runs: int) -> tuple[_Runs, tuple[int, int]]:
+        into = _Runs(*(np.empty(size, np.int64) for size in (laid, laid, runs, runs)))
+        counts = lay_out_runs(
+            members,
+            starts,
+            ranks,
+            times,
+            unsettled.fresh_from,
+            plan.automata.orders_ties,
+            queue,
+            (into.places, into.run_of),
+            (into.groups, into.changes),
+        )
+        return into, counts
+
+    # Nearly always nobody's events are out of order, and each has one run.
+    laid, counts = lay_out(members.size, sizes.size)
+    return laid if counts == (members.size, sizes.size) else lay_out(*counts)[0]
+
+
+def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> Matches:
+    """Run the matchers' copies over the runs: the matches at their last events, `row` telling which that is."""
+    real = take_records(unsettled.events, runs.places)
+    lanes = unsettled.lanes[runs.places]
+    firsts = take_records(real, runs.firsts)
+    slots = np.empty(firsts.size, np.int64)
+    find_visitors(state.visitors.index, state.visitors.records, firsts, slots)
+    dropped = unsettled.superseded[runs.places]
+    drop_copies(
+        real,
+        runs.run_of,
+        slots,
+        state.visitors.records,
+        state.sessions.members,
+        new_members(1 << (2 * real.size).bit_length()),
+        np.zeros(5, np.int64),
+        state.sessions.bounds,
+        (dropped, np.zeros(1, OPEN_SESSION)),
+    )
+    events = real.copy()
+    events["visitor_high"] = events["visitor_low"] = runs.run_of
+    events["row"] = unsettled.next_row + np.arange(events.size)
+    places_of = np.where(dropped, np.int64(-1), runs.run_of)
+    matcher, visitors = state.matcher.fork(slots, state.visitors)
+    found = [matcher.settle(plan, events, lanes, places_of, NEVER, visitors)]
+    if plan.automata.patterns:
+        who = list(zip(firsts["visitor_high"].tolist(), firsts["visitor_low"].tolist(), strict=True))
+        automata = state.automata.fork(plan.automata, who)
+
+        def values(places: Places) -> pl.DataFrame:
+            return plan.automata.values_of(unsettled.rows[runs.places[places]])
+
+        found.append(automata.settle(plan.automata, events, lanes, places_of, values, NEVER))
+    matches = joined(found)
+    matches = matches.kept(at_their_last_event(matches))
+    records = matches.records
+    run_of = runs.run_of[records["row"] - unsettled.next_row]
+    for name in ("visitor_high", "visitor_low"):
+        records[name] = firsts[name][run_of]
+    return matches
+
+
+NOTHING_TOLD = Told(MATCHES.empty(), np.zeros(0, np.int64))
+
+
+def merged(told: Told, settled: pl.DataFrame) -> pl.DataFrame:
+    """Early messages and settled ones, in the order in which they come if records come one by one.
+
+    `settled` are ordered by their times; one comes before the messages of a record that came when the watermark
+    had passed that time.
+    """
+    early = told.rows
+    if not early.height or not settled.height:
+        return early if early.height else settled
+    times = settled["settled_time"].to_physical().to_numpy()
+    before = np.searchsorted(times, told.watermarks, side="right")
+    place = np.concatenate([before + np.arange(early.height), np.arange(settled.height)])
+    after = np.searchsorted(before, np.arange(settled.height), side="right")
+    place[early.height :] += after
+    return pl.concat([early, settled])[np.argsort(place, kind="stable")]
