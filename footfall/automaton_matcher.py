@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
+from footfall.automaton_prefilter import FEED, IF_LIVE, SEEN, SKIP, WAIT, SeenEvents
 from footfall.clock import FOREVER
 from footfall.condition_words import WORD_BITS
 from footfall.event_batch import Events
@@ -51,6 +52,7 @@ class AutomatonMatcher:
     dropped: Counter[int] = field(default_factory=Counter)
     pending: int = 0
     _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
+    _waiting: dict[int, SeenEvents] = field(default_factory=dict)
     _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
     _taken: dict[int, _Taken] = field(default_factory=dict)
     _due: list[tuple[int, _Key]] = field(default_factory=list)
@@ -80,7 +82,7 @@ class AutomatonMatcher:
         if plan.patterns:
             # All shards of a process share the plan: what its tests read is this one's until the round is over.
             plan.values.read = lambda event, slot: self._taken[event].values[slot]
-            self._take_events(plan, events, lanes, places_of, values, out)
+            self._take_events(plan, events, lanes, places_of, values, until, out)
             self._move_clocks(plan, until, out, at_end=at_end)
         return out.matches()
 
@@ -91,33 +93,70 @@ class AutomatonMatcher:
         lanes: npt.NDArray[np.uint64],
         places_of: npt.NDArray[np.int64],
         values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+        until: int,
         out: "_Out",
     ) -> None:
         masks = np.column_stack([events["mask"], lanes[:, plan.same_fields :]])
-        seen = {planned.number: self._seen_by(planned, events, masks, places_of) for planned in plan.patterns}
-        places = np.unique(np.concatenate([np.zeros(0, np.int64), *seen.values()]))
-        if not places.size:
-            return
-        known = {}
-        frame = values(places)
-        columns = frame.rows() if frame.width else [()] * places.size
-        fields = ("row", "time", "message_high", "message_low")
-        for place, *event, asked in zip(
-            places.tolist(), *(events[name][places].tolist() for name in fields), columns, strict=True
-        ):
-            row, time, high, low = event
-            known[place] = row
-            self._taken[row] = _Taken(time, high, low, asked)
-        touched: set[_Key] = set()
+        seen: list[tuple[PlannedAutomaton, SeenEvents, npt.NDArray[np.int8], npt.NDArray[np.bool_]]] = []
         for planned in plan.patterns:
-            self._feed(plan, planned, _Seen(events, lanes, masks, seen[planned.number]), out, touched)
+            places = self._seen_by(planned, events, masks, places_of)
+            mine = _seen_events(events, lanes, masks, places, planned.same)
+            seen.append((planned, *self._sift(planned, mine, until)))
+        wanted = [mine.records["place"][fates != SKIP] for _, mine, fates, _ in seen]
+        known = self._keep_values(np.unique(np.concatenate([np.zeros(0, np.int64), *wanted])), events, values)
+        touched: set[_Key] = set()
+        for planned, mine, fates, may_wait in seen:
+            fed = fates >= IF_LIVE
+            waits = fates == WAIT
+            turned_away = self._feed(plan, planned, (mine.kept(fed), fates[fed]), out, touched)
+            at = np.flatnonzero(fed)[turned_away]
+            waits[at[may_wait[at]]] = True
+            if planned.prefilter is not None:
+                self._waiting[planned.number] = planned.prefilter.left(mine, waits, until)
+                self._fresh.update(mine.records["row"][waits].tolist())
         for key in touched:
             automaton = self._visitors.get(key)
             if automaton is not None:
                 self._fresh.update(automaton.held_events())
-        for row in known.values():
+        for row in known:
             if row not in self._fresh:
                 self._taken.pop(row, None)
+
+    def _keep_values(
+        self,
+        places: npt.NDArray[np.int64],
+        events: Events,
+        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+    ) -> list[int]:
+        """Keep what may be asked of new events; their rows."""
+        places = places[places >= 0]
+        if not places.size:
+            return []
+        frame = values(places)
+        columns = frame.rows() if frame.width else [()] * places.size
+        fields = ("row", "time", "message_high", "message_low")
+        rows = []
+        for *event, asked in zip(*(events[name][places].tolist() for name in fields), columns, strict=True):
+            row, time, high, low = event
+            rows.append(row)
+            self._taken[row] = _Taken(time, high, low, asked)
+        return rows
+
+    def _sift(
+        self, planned: PlannedAutomaton, seen: SeenEvents, until: int
+    ) -> tuple[SeenEvents, npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+        """The events that wait and the new ones, what becomes of each, and which may wait on."""
+        if planned.prefilter is None:
+            count = seen.records.size
+            return seen, np.full(count, FEED, np.int8), np.zeros(count, np.bool_)
+        waiting = self._waiting.get(planned.number)
+        if waiting is not None:
+            seen = waiting.followed_by(seen)
+        records = seen.records
+        keys = zip(*(records[name].tolist() for name in ("high", "low", "same")), strict=True)
+        number = planned.number
+        live = np.fromiter(((number, *key) in self._visitors for key in keys), np.bool_, records.size)
+        return seen, *planned.prefilter.decide(seen, live, until)
 
     def _seen_by(
         self,
@@ -144,22 +183,27 @@ class AutomatonMatcher:
         self,
         plan: AutomatonPlan,
         planned: PlannedAutomaton,
-        seen: "_Seen",
+        seen: tuple[SeenEvents, npt.NDArray[np.int8]],
         out: "_Out",
         touched: set[_Key],
-    ) -> None:
+    ) -> list[int]:
+        """Feed events to their automata; which of them there was none for."""
         automaton, number = planned.automaton, planned.number
-        rows = list(seen.rows(planned.same))
+        rows = list(_rows(*seen))
         if planned.ties_by is not None:
             slot = planned.ties_by
-            rows.sort(key=lambda row: (row[2], _ordered(self._taken[row[1]].values[slot])))
-        for same_key, row, time, mask, high, low in rows:
+            rows.sort(key=lambda row: (row[3], _ordered(self._taken[row[2]].values[slot])))
+        turned_away = []
+        for at, same_key, row, time, mask, high, low, may_begin in rows:
             if planned.same >= 0 and same_key == 0:
                 continue
             key = (number, high, low, same_key)
             visitor = self._remembering(planned, key, time, out)
             if visitor is None:
                 if not (mask & automaton.interest or automaton.starts_blank or automaton.spec.looks_back):
+                    continue
+                if not may_begin:
+                    turned_away.append(at)
                     continue
                 visitor = self._begun(plan, planned, key)
             before = visitor.next_deadline
@@ -172,7 +216,8 @@ class AutomatonMatcher:
             if planned.memory_ms is not None:
                 self._last[key] = time
                 heapq.heappush(self._due, (time + planned.memory_ms, key))
-            self._note(key, visitor, before)
+            self._note(planned, key, visitor, before)
+        return turned_away
 
     def _begun(self, plan: AutomatonPlan, planned: PlannedAutomaton, key: _Key) -> VisitorAutomaton:
         """A new automaton for the key; of a pattern's values for one visitor there are as many as the limit allows."""
@@ -199,8 +244,10 @@ class AutomatonMatcher:
         forgets = not visitor.open_partials and time - self._last[key] >= planned.memory_ms
         return None if forgets else visitor
 
-    def _note(self, key: _Key, visitor: VisitorAutomaton, before: int) -> None:
-        if not (visitor.open_partials or visitor.remembers):
+    def _note(self, planned: PlannedAutomaton, key: _Key, visitor: VisitorAutomaton, before: int) -> None:
+        # Where there is a pre-filter, it remembers what mustn't come before a match.
+        remembers = visitor.remembers if planned.prefilter is None else visitor.holds_matches
+        if not (visitor.open_partials or remembers):
             self._forget(key)
         elif visitor.next_deadline not in {before, NEVER}:
             heapq.heappush(self._due, (visitor.next_deadline, key))
@@ -226,7 +273,7 @@ class AutomatonMatcher:
             for match in visitor.advance(deadline):
                 self._give_out(planned, key, match, out)
             if visitor.open_partials or planned.memory_ms is None or key not in self._last:
-                self._note(key, visitor, deadline)
+                self._note(planned, key, visitor, deadline)
             elif self._last[key] + planned.memory_ms <= deadline:
                 self._forget(key)
         self.next_due = self._due[0][0] if self._due else FOREVER
@@ -234,7 +281,7 @@ class AutomatonMatcher:
     def _forget_long_waits(self, plan: AutomatonPlan) -> None:
         long = {planned.number for planned in plan.patterns if planned.waits_over_24h}
         for key in [key for key in self._visitors if key[0] in long]:
-            self.pending += self._visitors[key].open_partials
+            self.pending += self._visitors[key].awaited_absences
             self._forget(key)
 
     def _give_out(
@@ -262,6 +309,8 @@ class AutomatonMatcher:
         held: set[int] = set()
         for visitor in self._visitors.values():
             held.update(visitor.held_events())
+        for seen in self._waiting.values():
+            held.update(seen.records["row"][seen.records["spent"] == 0].tolist())
         self._taken = {row: taken for row, taken in self._taken.items() if row in held}
         return np.array(sorted(held), np.int64)
 
@@ -288,6 +337,17 @@ class AutomatonMatcher:
                         forked._taken.update((row, self._taken[row]) for row in automaton.held_events())
                         if key in self._last:
                             forked._last[planned.number, copy, copy, value] = self._last[key]
+        forked._waiting = {
+            number: waiting
+            for number, seen in self._waiting.items()
+            if (waiting := seen.of_copies(visitors)) is not None
+        }
+        rows = {
+            row
+            for waiting in forked._waiting.values()
+            for row in waiting.records["row"][waiting.records["spent"] == 0].tolist()
+        }
+        forked._taken.update((row, self._taken[row]) for row in rows)
         return forked
 
     def _adopt(self, planned: PlannedAutomaton, key: _Key, automaton: VisitorAutomaton) -> None:
@@ -309,36 +369,45 @@ class AutomatonMatcher:
 
     def __getstate__(self) -> tuple[Any, ...]:
         frozen = [*self._frozen, *((key, visitor.snapshot()) for key, visitor in self._visitors.items())]
-        held = self.held_rows() if self._visitors else None
+        held = None if self._frozen else self.held_rows()
         taken = self._taken if held is None else {row: self._taken[row] for row in held.tolist()}
-        return self.next_due, self.dropped, self.pending, frozen, taken, self._last
+        return self.next_due, self.dropped, self.pending, frozen, taken, self._last, self._waiting
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.next_due, self.dropped, self.pending, self._frozen, self._taken, self._last = state
+        self.next_due, self.dropped, self.pending, self._frozen, self._taken, self._last, self._waiting = (
+            state
+        )
         self._visitors, self._values, self._due, self._fresh = {}, {}, [], set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The events that a pattern sees: those at `places`."""
+def _seen_events(
+    events: Events,
+    lanes: npt.NDArray[np.uint64],
+    masks: npt.NDArray[np.uint64],
+    places: npt.NDArray[np.int64],
+    same: int,
+) -> SeenEvents:
+    records = np.zeros(places.size, SEEN)
+    for name, source in (("high", "visitor_high"), ("low", "visitor_low"), ("row", "row"), ("time", "time")):
+        records[name] = events[source][places]
+    records["place"] = places
+    if same >= 0:
+        records["same"] = lanes[places, same]
+    return SeenEvents(records, masks[places])
 
-    events: Events
-    lanes: npt.NDArray[np.uint64]
-    masks: npt.NDArray[np.uint64]
-    places: npt.NDArray[np.int64]
 
-    def rows(self, same: int) -> Iterable[tuple[int, int, int, int, int, int]]:
-        """`same` value, row, time, mask and visitor of each."""
-        places = self.places
-        keys = [0] * places.size if same < 0 else self.lanes[places, same].tolist()
-        masks = self.masks[places, 0].tolist()
-        for word in range(1, self.masks.shape[1]):
-            more = self.masks[places, word].tolist()
-            masks = [mask | (high << WORD_BITS * word) for mask, high in zip(masks, more, strict=True)]
-        row, time, *visitor = (
-            self.events[name][places].tolist() for name in ("row", "time", "visitor_high", "visitor_low")
-        )
-        return zip(keys, row, time, masks, *visitor, strict=True)
+def _rows(
+    seen: SeenEvents, fates: npt.NDArray[np.int8]
+) -> Iterable[tuple[int, int, int, int, int, int, int, bool]]:
+    """Of each event its number, `same` value, row, time, mask and visitor, and whether it may begin an automaton."""
+    masks = seen.masks[:, 0].tolist()
+    for word in range(1, seen.masks.shape[1]):
+        more = seen.masks[:, word].tolist()
+        masks = [mask | (high << WORD_BITS * word) for mask, high in zip(masks, more, strict=True)]
+    same, row, time, *visitor = (
+        seen.records[name].tolist() for name in ("same", "row", "time", "high", "low")
+    )
+    return zip(range(len(masks)), same, row, time, masks, *visitor, (fates == FEED).tolist(), strict=True)
 
 
 @dataclass(slots=True)

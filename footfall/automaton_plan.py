@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
 
 from footfall.automaton import Automaton
+from footfall.automaton_prefilter import Prefilter
+from footfall.automaton_states import MoveKind
 from footfall.envelope import SCHEMA
 from footfall.expression import field
 from footfall.pattern import Pattern
@@ -16,6 +20,7 @@ from footfall.row_frames import whole_rows
 from footfall.visitor_automaton import Match
 
 LONG_WAIT_MS = 86_400_000
+_WORTH_WAITING = 2
 MOST_PARTIALS = 1_000
 """Partial matches of a visitor and pattern at most, where a run doesn't say."""
 
@@ -32,6 +37,7 @@ class PlannedAutomaton:
         memory_ms: how long after a visitor's last event the pattern remembers it for what may begin later: what
             must not come before the start, and what `prev` goes back to (`within`, or a day); None if it doesn't.
         outputs: for each output of a match, how it is made.
+        prefilter: what must be there before an automaton is begun; None where it is begun with the first event.
     """
 
     number: int
@@ -41,6 +47,7 @@ class PlannedAutomaton:
     waits_over_24h: bool
     memory_ms: int | None
     outputs: dict[str, Output]
+    prefilter: Prefilter | None
 
     def stage_number(self, stage: str) -> int:
         """The number of a stage that takes events, by its name."""
@@ -58,6 +65,44 @@ def _memory(spec: PatternSpec) -> int | None:
     absent = [stage.absent_ms for stage in spec.stages if stage.absent_ms is not None]
     back = [spec.within_ms or LONG_WAIT_MS] if spec.looks_back else []
     return max(absent + back, default=None)
+
+
+def _prefilter(automaton: Automaton) -> Prefilter | None:
+    """What must be there before an automaton is begun, where all that it needs to know can be told from masks."""
+    spec, absences = automaton.spec, automaton.absences
+    if spec.within_ms is None or spec.gives_timeouts or automaton.sees_all or len(absences) > 1:
+        return None
+    absent, absent_ms = 0, 0
+    for absence in absences:
+        guard = absence.guard
+        if absence.absent_ms is None or guard.tests or guard.forbid or guard.need.bit_count() != 1:
+            return None
+        absent, absent_ms = guard.need, absence.absent_ms
+    takes = [move for state in automaton.states for move in state.moves if move.kind is MoveKind.TAKE]
+    begins = [move for move in automaton.states[0].moves if move.kind is MoveKind.TAKE]
+    if not all(move.guard.need for move in takes):
+        return None
+    least = _least(automaton)
+    if least is None or least < _WORTH_WAITING:
+        return None
+    begun_by, taken_by = (reduce(or_, (move.guard.need for move in moves), 0) for moves in (begins, takes))
+    return Prefilter(least, spec.within_ms, begun_by, taken_by, absent, absent_ms)
+
+
+def _least(automaton: Automaton) -> int | None:
+    """How many events a match takes at least; None if there is no way to one."""
+    least, reached, states = 0, {0}, {0}
+    while states:
+        least += 1
+        takes = [
+            move for state in states for move in automaton.states[state].moves if move.kind is MoveKind.TAKE
+        ]
+        states = {target for move in takes for target in move.targets}
+        if any(move.completes for move in takes) or any(automaton.states[state].absent for state in states):
+            return least
+        states -= reached
+        reached |= states
+    return None
 
 
 class _Finished:
@@ -106,17 +151,20 @@ class AutomatonPlan:
         planned = []
         for number, pattern in patterns:
             spec = lower(pattern, bit_of, values)
+            automaton = Automaton(spec)
+            prefilter = _prefilter(automaton)
             last = pattern.stages[-1]
             wait = (last.step_within_ms or pattern.within_ms or 0) if last.forbids else 0
             planned.append(
                 PlannedAutomaton(
                     number,
-                    Automaton(spec),
+                    automaton,
                     -1 if pattern.same_field is None else same_fields.index(pattern.same_field),
                     None if pattern.ties_by is None else values.slot_of(field(pattern.ties_by)),
                     wait > LONG_WAIT_MS,
-                    _memory(spec),
+                    _memory(spec) if prefilter is None else None,
                     lower_outputs(pattern, values),
+                    prefilter,
                 )
             )
         return cls(tuple(planned), len(same_fields), values, limit)

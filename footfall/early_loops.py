@@ -199,6 +199,7 @@ def copy_partials(
         if slots[i] < 0:
             continue
         copy.next_deadline = visitors[slots[i]].next_deadline
+        copy.wanted = visitors[slots[i]].wanted
         at = visitors[slots[i]].head
         while at >= 0:
             new_partials[count] = partials[at]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from footfall.clock import FOREVER
 from footfall.early_loops import copy_partials, count_partials
 from footfall.event_batch import Events
+from footfall.match_lookahead import link_events
 from footfall.match_loops import forget_long_waits, move_clocks, room_for, take_events
 from footfall.match_records import (
     EVENTS,
@@ -109,6 +110,9 @@ class Matcher:
         if self.dropped.size != plan.table.size:
             self.dropped = np.zeros(plan.table.size, np.int64)
         excess = np.zeros(plan.table.size, np.int64)
+        next_of = np.empty(events.size, np.int64)
+        crowd = np.zeros(visitors.records.size, np.int64)
+        link_events(places_of, visitors.records, next_of, np.full(visitors.records.size, -1, np.int64), crowd)
         taken = 0
         while plan.table.size:
             taken = take_events(
@@ -127,6 +131,7 @@ class Matcher:
                 longest,
                 limit,
                 (self.dropped, excess),
+                (next_of, crowd, until),
                 out,
                 taken,
             )
@@ -138,7 +143,13 @@ class Matcher:
             self.next_due = min(self.next_due, self._least_deadline(places_of, visitors))
         if at_end and plan.table.size:
             self.counters[PENDING] += forget_long_waits(
-                visitors.records, visitors.high_water, self.partials, self.pool, self.counters, plan.table
+                visitors.records,
+                visitors.high_water,
+                self.partials,
+                self.pool,
+                self.counters,
+                plan.steps,
+                plan.table,
             )
         if self.next_due <= until:
             out = self._advance(plan, until, visitors, out, longest)
@@ -167,7 +178,7 @@ class Matcher:
                 self.partials,
                 self.pool,
                 self.counters,
-                plan.table,
+                (plan.steps, plan.table),
                 until,
                 longest,
                 out,

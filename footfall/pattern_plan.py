@@ -35,6 +35,7 @@ STEP = np.dtype(
     [
         ("kill", np.uint64),
         ("kill_next", np.uint64),
+        ("wants", np.uint64),
         ("condition", np.int16),
         ("stage", np.int16),
         ("contiguity", np.int8),
@@ -44,7 +45,7 @@ STEP = np.dtype(
 """One event to be taken: `condition` is its bit (-1: every event), `stage` the number
 of the stage among those of its pattern that take events,
 `kill` the conditions that end a partial match which waits for this step, `kill_next` those that do so only at
-the very next event after the one taken last."""
+the very next event after the one taken last, `wants` all that changes anything for it."""
 
 ROW = np.dtype(
     [
@@ -56,14 +57,18 @@ ROW = np.dtype(
         ("word", np.int16),
         ("skip", np.int8),
         ("waits_over_24h", np.bool_),
+        ("looks_ahead", np.bool_),
     ],
     align=True,
 )
 """One pattern: `within_ms` is exclusive (-1: no bound), `trailing_kill` the conditions that must not come
 between the last step and the bound (0: the match is complete with its last step), `same` the number of the
 field whose values it runs for separately (-1: none), `word` the word of the mask that has its conditions,
-`waits_over_24h` that its trailing absence takes longer than a day."""
+`waits_over_24h` that its trailing absence takes longer than a day, `looks_ahead` that a match is begun only if
+the events in hand may complete it."""
 
+_ALL = (1 << WORD_BITS) - 1
+_Step = tuple[int, int, int, int, int, int]
 _CONTIGUITY: dict[Contiguity, int] = {"begin": BEGIN, "strict": STRICT, "relaxed": RELAXED, "any": ANY}
 _SKIP: dict[Skip, int] = {"no_skip": NO_SKIP, "to_next": TO_NEXT, "past_last": PAST_LAST}
 
@@ -127,7 +132,7 @@ class PatternPlan:
         ordered = (*linear, *(pattern for pattern in ordered if not is_linear(pattern)))
         same_fields = tuple(sorted({p.same_field for p in ordered if p.same_field is not None}))
         bits = ConditionWords(reserved)
-        steps: list[tuple[int, int, int, int, int]] = []
+        steps: list[_Step] = []
         rows = []
         for pattern in linear:
             first = len(steps)
@@ -138,7 +143,11 @@ class PatternPlan:
             same = -1 if pattern.same_field is None else same_fields.index(pattern.same_field)
             waits_long = trailing != 0 and within > LONG_WAIT_MS
             count = len(steps) - first
-            rows.append((within, trailing, first, count, same, word, _SKIP[pattern.skip], waits_long))
+            # Where partial matches branch, there may be more of them than events: the limit might see the difference.
+            looks_ahead = within >= 0 and count > 1 and all(step[-1] != ANY for step in steps[first + 1 :])
+            rows.append(
+                (within, trailing, first, count, same, word, _SKIP[pattern.skip], waits_long, looks_ahead)
+            )
         step_table, table = np.array(steps, STEP), np.array(rows, ROW)
         automata = AutomatonPlan.compile(
             list(enumerate(ordered))[len(linear) :], bits.number, same_fields, limit
@@ -232,7 +241,7 @@ def _not_a_chain(stage: Stage) -> str | None:
     return next((word for word, there in said.items() if there), None)
 
 
-def _add_steps(pattern: Pattern, steps: list[tuple[int, int, int, int, int]], bit_of: BitOf) -> int:
+def _add_steps(pattern: Pattern, steps: list[_Step], bit_of: BitOf) -> int:
     """Append the pattern's steps; the mask of what must not come after the last one is returned."""
     stages = pattern.stages
     kill = kill_next = taker = 0
@@ -244,14 +253,23 @@ def _add_steps(pattern: Pattern, steps: list[tuple[int, int, int, int, int]], bi
         if stage.contiguity == "not_next":
             kill_next |= 1 << bit
             continue
-        steps.append((kill, kill_next, bit, taker, _CONTIGUITY[stage.contiguity]))
+        contiguity = _CONTIGUITY[stage.contiguity]
+        steps.append((kill, kill_next, _wants(kill, kill_next, bit, contiguity), bit, taker, contiguity))
         kill = kill_next = 0
         # What a stage after a loop forbids is forbidden from the loop's first event on.
         inner_kill = sum({1 << bit_of(condition) for condition in _forbidden_after(stages, number)})
         inner = STRICT if stage.inner == "strict" else RELAXED
-        steps.extend((inner_kill, 0, bit, taker, inner) for _ in range(stage.times - 1))
+        wants = _wants(inner_kill, 0, bit, inner)
+        steps.extend((inner_kill, 0, wants, bit, taker, inner) for _ in range(stage.times - 1))
         taker += 1
     return kill
+
+
+def _wants(kill: int, kill_next: int, bit: int, contiguity: int) -> int:
+    """The conditions that matter to what waits for a step; all there are where any event may."""
+    if bit == EVERY_EVENT or kill_next or contiguity == STRICT:
+        return _ALL
+    return kill | 1 << bit
 
 
 def _forbidden_after(stages: Sequence[Stage], number: int) -> list[Expression]:

@@ -40,6 +40,7 @@ VISITOR = np.dtype(
         ("user_row", np.int64),
         ("currency_row", np.int64),
         ("next_deadline", np.int64),
+        ("wanted", np.uint64),
         ("head", np.int32),
         ("tail", np.int32),
         ("partials", np.int32),
@@ -51,7 +52,8 @@ VISITOR = np.dtype(
     ]
 )
 """One live visitor: their open session (times in ms, `session` a number never used twice in a shard, `*_row` the
-numbers of the rows that it quotes, -1 for none) and their partial matches (a list from `head` to `tail`)."""
+numbers of the rows that it quotes, -1 for none) and their partial matches (a list from `head` to `tail`, and the
+conditions that change anything for one of them, all words of them in one)."""
 
 ROW_FIELDS = ("first_row", "entry_row", "exit_row", "referrer_row", "utm_row", "user_row", "currency_row")
 
@@ -92,6 +94,7 @@ def add_visitor(index: Any, visitors: Any, places: Any, high: Any, low: Any) -> 
     visitor.tail = -1
     visitor.partials = 0
     visitor.next_deadline = np.iinfo(np.int64).max
+    visitor.wanted = np.uint64(0)
     mask = index.size - 1
     at = np.int64(high & np.uint64(mask))
     while index[at] >= 0:
