@@ -12,7 +12,7 @@ DIRECT := import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 PYTEST := $(BIN)/python -m pytest
 FILE ?=
 
-.PHONY: help setup demo test lint types unit e2e wheel bench lock clean
+.PHONY: help setup demo test lint types unit e2e wheel bench docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1	\2/' | expand -t 16
@@ -55,6 +55,9 @@ wheel: setup ## Build the wheel into dist/ and test it without the source
 bench: setup ## The benchmark journey-1: make bench FILE=events.ndjson
 	@if [ -z "$(FILE)" ]; then echo "name its input: make bench FILE=events.ndjson" >&2; exit 2; fi
 	$(BIN)/python benchmarks/journey1.py "$(FILE)"
+
+docs: setup ## Run the pattern language's examples and write their page: docs/patterns.md
+	$(BIN)/python -m docs.pattern_page
 
 lock: ## Write requirements.lock anew from pyproject.toml (with Python 3.11)
 	python3.11 -m venv build/lock

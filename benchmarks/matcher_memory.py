@@ -80,7 +80,7 @@ def measure(path: Path) -> list[Taken]:
     plan = pattern_plan(settings, load_patterns(PATTERNS))
     columns = frozenset({*ENGINE_COLUMNS, *QUOTED, *plan.columns, "event"}) - {"late", "clock_capped"}
     decoder = FlatFormat(EventNames.load(None), columns - {"source_partition"})
-    rows = [name for name in (*QUOTED, *plan.automata.columns) if name != "source_partition"]
+    rows = [name for name in (*QUOTED, *plan.row_columns) if name != "source_partition"]
     source = FileSource((str(path),), partitioned=False)
     reader = source.open(source.partitions()[0], None)
     clock = PartitionClock(ClockSettings())

@@ -1,3 +1,59 @@
-"""Footfall: a stream-processing engine for customer journeys."""
+"""Footfall: a stream-processing engine for customer journeys.
+
+In a notebook, the pattern language and the matcher are here:
+
+    from footfall import Pattern, event, match
+    bought = Pattern("bought").begin("saw", event == "view").followed_by("bought", event == "buy").within("1 h")
+    match(frame, bought)
+
+They are loaded when they are first asked for, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from footfall.expression import event, field, property_, subtype
+    from footfall.match_frame import match
+    from footfall.pattern import Pattern, all_of_any_order, either, stage
+    from footfall.taken_events import any_of, first, last, prev, taken
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Pattern",
+    "all_of_any_order",
+    "any_of",
+    "either",
+    "event",
+    "field",
+    "first",
+    "last",
+    "match",
+    "prev",
+    "property_",
+    "stage",
+    "subtype",
+    "taken",
+]
+
+_MODULE_OF = {
+    "match": "match_frame",
+    **dict.fromkeys(("Pattern", "all_of_any_order", "either", "stage"), "pattern"),
+    **dict.fromkeys(("event", "field", "property_", "subtype"), "expression"),
+    **dict.fromkeys(("any_of", "first", "last", "prev", "taken"), "taken_events"),
+}
+
+
+if not TYPE_CHECKING:  # a type checker would take any name
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -214,7 +214,7 @@ def match_rows(
         "at_end": pl.Series(_released(records, at_end=at_end)),
         "status": pl.Series(_STATUS)[records["kind"].copy()] if status is None else status,
         "revision": pl.Series(np.zeros(count, np.uint32) if revision is None else revision),
-        "outputs": pl.Series(named.matches.outputs) if named.matches.outputs else _constant("", count=count),
+        "outputs": pl.Series(plan.outputs.texts(records, nodes, named.matches.outputs, pool)),
     }
     return pl.DataFrame(columns)
 

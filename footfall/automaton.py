@@ -7,6 +7,7 @@ wait with several takes; permutation is a branch over which member comes first.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from footfall.automaton_graph import (
     Absent,
@@ -25,10 +26,26 @@ from footfall.errors import PatternError
 from footfall.pattern_spec import Contiguity, LoopSpec, PatternSpec, StageSpec, Test
 
 _Nots = tuple[tuple[int, bool], ...]
-"""Not-stages in force: the number of each, and whether an event is spared that the stage after it takes."""
+"""Not-stages in force: the number of each, and whether an event is spared that the stage after it takes.
 
-_Next = Callable[[_Nots, bool], Node]
-"""What follows: given the not-stages in force, and whether an optional stage was just passed by."""
+One that stands behind a loop is in force from the loop's first event on, and spares none of the loop's own events.
+"""
+
+
+class _Skipped(NamedTuple):
+    """An optional stage was just left out: what was said of the first event of the stages around goes for the next.
+
+    Attributes:
+        holding: tests that end the waiting.
+        step_ms: bound on the step.
+    """
+
+    holding: tuple[Test, ...] = ()
+    step_ms: int | None = None
+
+
+_Next = Callable[[_Nots, _Skipped | None], Node]
+"""What follows: given the not-stages in force, and whether an optional stage was just left out."""
 
 
 class Automaton:
@@ -50,7 +67,7 @@ class Automaton:
     def __init__(self, spec: PatternSpec) -> None:
         compiling = _Compiling(spec)
         self.spec = spec
-        self.states: tuple[State, ...] = Flattening(compiling.start()).states
+        self.states: tuple[State, ...] = Flattening(compiling.start(), keeps_apart=spec.gives_timeouts).states
         self.stages = tuple(compiling.stages)
         self.parts = compiling.parts
         self.absences = tuple(compiling.absences)
@@ -116,7 +133,7 @@ class _Compiling:
             raise self.wrong(stages[0], "a pattern can't start with not_next")
         for stage in stages:
             self._name(stage)
-        return self.sequence(stages, self._finish, (), "begin", ())((), False)
+        return self.sequence(stages, self._finish, (), "begin", ())((), None)
 
     def _name(self, stage: StageSpec) -> None:
         """Numbers stages in the pattern's own order, so that numbers don't depend on the order of compilation."""
@@ -147,11 +164,14 @@ class _Compiling:
         return self._not_numbers[stage.name]
 
     def stops(self, nots: _Nots) -> tuple[tuple[Guard, bool], ...]:
-        return tuple((Guard.passing(self._nots[number].test), spares) for number, spares in nots)
+        sparing = {number for number, spares in nots if spares}
+        firm = {Guard.passing(self._nots[number].test) for number, _ in nots if number not in sparing}
+        guards = dict.fromkeys(Guard.passing(self._nots[number].test) for number, _ in nots)
+        return tuple((guard, guard not in firm) for guard in guards)
 
-    def _finish(self, nots: _Nots, skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
-        if not nots or skipped:
-            return Ending(skipped)
+    def _finish(self, nots: _Nots, skipped: _Skipped | None) -> Node:
+        if not nots or skipped is not None:
+            return Ending(skipped is not None)
         last = self._nots[nots[-1][0]]
         if last.step_within_ms is None and self.spec.within_ms is None:
             raise self.wrong(last, "not_followed_by at the end needs within, or the pattern would never end")
@@ -165,6 +185,8 @@ class _Compiling:
         contiguity: Contiguity | None,
         holding: tuple[Test, ...],
         step_ms: int | None = None,
+        begun: _Nots = (),
+        behind: _Nots = (),
     ) -> _Next:
         """What enters the stages in order, then `after`.
 
@@ -175,6 +197,8 @@ class _Compiling:
             contiguity: how the first stage is waited for; None: as it says itself.
             holding: what ends the waiting for the first stage.
             step_ms: bound on the step into the first stage.
+            begun: the not-stages behind the loops around the stages: in force from the first event on.
+            behind: the not-stages that directly follow the stages.
         """
         following = after
         for index in reversed(range(len(stages))):
@@ -184,6 +208,8 @@ class _Compiling:
                 index,
                 following,
                 until,
+                begun,
+                behind,
                 _Head(
                     (contiguity if first else None) or stages[index].contiguity,
                     (),
@@ -194,33 +220,45 @@ class _Compiling:
         return following
 
     def _enter(
-        self, stages: Sequence[StageSpec], index: int, after: _Next, until: tuple[Test, ...], head: _Head
+        self,
+        stages: Sequence[StageSpec],
+        index: int,
+        after: _Next,
+        until: tuple[Test, ...],
+        begun: _Nots,
+        behind: _Nots,
+        head: _Head,
     ) -> _Next:
         stage = stages[index]
-        known: dict[_Nots, Node] = {}
-        active: list[StageSpec] = []
-        for follower in stages[index + 1 :]:
-            if follower.contiguity != "not_followed_by":
-                break
-            active.append(follower)
+        known: dict[tuple[_Nots, _Skipped | None], Node] = {}
 
-        def build(nots: _Nots) -> Node:
+        def build(nots: _Nots, skipped: _Skipped | None) -> Node:
             if stage.contiguity == "not_followed_by":
-                return after(_united(nots, ((self.not_number(stage), True),)), False)
+                return after(_united(nots, ((self.not_number(stage), True),)), None)
             if stage.contiguity == "not_next":
-                if isinstance(plain := after((), False), Ending):
+                if isinstance(plain := after((), None), Ending):
                     return NotNext(plain, stage.test, tuple(guard for guard, _ in self.stops(nots)))
-                return NotNext(after(nots, False), stage.test)
-            lasting = tuple((self.not_number(part), False) for part in active)
-            loop = _Loop(self, stage, after, until, lasting)
-            return loop.entered(replace(head, nots=nots))
+                return NotNext(after(nots, None), stage.test)
+            loop = _Loop(self, stage, after, until, self.lasting(stages, index, behind), begun)
+            if skipped is None:
+                return loop.entered(replace(head, nots=nots))
+            return loop.entered(replace(head, nots=nots, holding=skipped.holding, step_ms=skipped.step_ms))
 
-        def enter(nots: _Nots, _skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
-            if nots not in known:
-                known[nots] = build(nots)
-            return known[nots]
+        def enter(nots: _Nots, skipped: _Skipped | None) -> Node:
+            if (nots, skipped) not in known:
+                known[nots, skipped] = build(nots, skipped)
+            return known[nots, skipped]
 
         return enter
+
+    def lasting(self, stages: Sequence[StageSpec], index: int, behind: _Nots) -> _Nots:
+        """The not-stages that directly follow a stage, `behind` those that follow all of them."""
+        nots: _Nots = ()
+        for follower in stages[index + 1 :]:
+            if follower.contiguity != "not_followed_by":
+                return nots
+            nots = (*nots, (self.not_number(follower), False))
+        return _united(nots, behind)
 
     def number(self, stage: StageSpec) -> int:
         return self._numbers[stage.name]
@@ -234,20 +272,30 @@ class _Loop:
         stage: the stage; one that comes exactly once is a loop of one.
         after: what follows the loop.
         until: tests that end a loop around it.
-        lasting: the not-stages that directly follow: they are in force from the first occurrence.
+        lasting: the not-stages that directly follow: they are in force from the loop's first event on.
+        begun: those of the loops around it.
     """
 
     def __init__(
-        self, compiling: _Compiling, stage: StageSpec, after: _Next, until: tuple[Test, ...], lasting: _Nots
+        self,
+        compiling: _Compiling,
+        stage: StageSpec,
+        after: _Next,
+        until: tuple[Test, ...],
+        lasting: _Nots,
+        begun: _Nots,
     ) -> None:
         self._compiling = compiling
         self._stage = stage
         self._loop = loop = stage.loop
         self._after = after
         self._lasting = lasting
+        self._around_nots = begun
+        once = loop.least == loop.most == 1
+        self._begun = begun if once else _united(begun, lasting)
         self._around = until
         self._until = (*until, loop.until) if loop.has_until else until
-        self._branches: dict[tuple[int, _Nots, bool], Branch] = {}
+        self._branches: dict[tuple[int, _Nots, _Skipped | None], Branch] = {}
         self._greedy: dict[int, Greedy] = {}
         self._check(loop)
 
@@ -269,7 +317,8 @@ class _Loop:
         first = self._occurrence(1, replace(head, step_ms=min(steps, default=None)))
         if not loop.optional:
             return first
-        return self._either(Branch(), first, self._left(head.nots, skipped=True))
+        left = self._left(head.nots, _Skipped(head.holding, head.step_ms))
+        return self._either(Branch(), first, left)
 
     def heads(self) -> list[Take]:
         """The takes with which it can begin, for an alternation that it is a choice of."""
@@ -289,21 +338,28 @@ class _Loop:
             raise self._compiling.wrong(stage, "a permutation can't be a choice of an alternation")
         if stage.group:
             rest = self._compiling.sequence(
-                stage.group[1:], self.following(count), self._until, None, self._until
+                stage.group[1:],
+                self.following(count),
+                self._until,
+                None,
+                self._until,
+                begun=self._begun,
+                behind=self._lasting,
             )
-            return _Loop(self._compiling, stage.group[0], rest, self._until, ()).heads()
-        guard = Guard.passing(stage.test).also(_none_of(self._until))
-        if guard is None:
-            return []
+            lasting = self._compiling.lasting(stage.group, 0, self._lasting)
+            return _Loop(self._compiling, stage.group[0], rest, self._until, lasting, self._begun).heads()
+        guard = Guard.passing(stage.test).also(_none_of(self._until)) or Guard.never()
         following = self.following(count)
-        return [Take(guard, self._compiling.number(stage), head.step_ms, lambda: following((), False))]
+        begun = self._around_nots
+        return [Take(guard, self._compiling.number(stage), head.step_ms, lambda: following(begun, None))]
 
     def _choice_takes(self, count: int, head: _Head) -> list[Take]:
         """The takes of an alternation: what several choices would take goes to the first of them."""
         takes: list[Take] = []
         taken: list[Test] = []
         for choice in self._stage.choices:
-            loop = _Loop(self._compiling, choice, self.following(count), self._until, ())
+            following = self.following(count)
+            loop = _Loop(self._compiling, choice, following, self._until, self._lasting, self._begun)
             clear = _none_of(tuple(taken))
             for take in loop.heads():
                 guard = take.guard.also(clear)
@@ -320,8 +376,15 @@ class _Loop:
         stage, following = self._stage, self.following(count)
         if stage.group:
             return self._compiling.sequence(
-                stage.group, following, self._until, head.contiguity, head.holding, head.step_ms
-            )(head.nots, False)
+                stage.group,
+                following,
+                self._until,
+                head.contiguity,
+                head.holding,
+                head.step_ms,
+                self._begun,
+                self._lasting,
+            )(head.nots, None)
         if stage.members:
             return self._permutation(stage.members, following, head)
         tests = _first_tests(stage)
@@ -339,7 +402,7 @@ class _Loop:
             others = tuple(other for other in left if other is not member)
             lasting = () if others else self._lasting
             relaxed: Contiguity = "relaxed" if arm.contiguity == "begin" else arm.contiguity
-            loop = _Loop(self._compiling, member, remaining(others), self._until, lasting)
+            loop = _Loop(self._compiling, member, remaining(others), self._until, lasting, self._begun)
             return loop.entered(replace(arm, contiguity=relaxed))
 
         def remaining(left: tuple[StageSpec, ...]) -> _Next:
@@ -350,7 +413,7 @@ class _Loop:
                 return orders[names]
             known: dict[_Nots, Node] = {}
 
-            def enter(nots: _Nots, _skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+            def enter(nots: _Nots, _skipped: _Skipped | None) -> Node:
                 if nots not in known:
                     known[nots] = branch = Branch()
                     branch.arms += [
@@ -369,9 +432,11 @@ class _Loop:
         if loop.most is None:
             count = min(count, loop.least)
 
-        def follow(nots: _Nots, skipped: bool) -> Node:  # noqa: FBT001 - the shape of every `_Next`
+        def follow(nots: _Nots, skipped: _Skipped | None) -> Node:
+            # What was said of the group's first event ends with the group.
+            skipped = None if skipped is None else _Skipped(self._around)
             if loop.most is not None and count >= loop.most:
-                return self._left(nots, skipped=skipped)
+                return self._left(nots, skipped)
             if (count, nots, skipped) in self._branches:
                 return self._branches[count, nots, skipped]
             lasting = _united(nots, self._lasting)
@@ -379,7 +444,7 @@ class _Loop:
             if count < loop.least:
                 return self._occurrence(count + 1, head)
             branch = self._branches[count, nots, skipped] = Branch()
-            return self._either(branch, self._occurrence(count + 1, head), self._left(nots, skipped=skipped))
+            return self._either(branch, self._occurrence(count + 1, head), self._left(nots, skipped))
 
         return follow
 
@@ -387,7 +452,7 @@ class _Loop:
         branch.arms = [Reluctant(again, left)] if self._loop.reluctant else [again, left]
         return branch
 
-    def _left(self, nots: _Nots, *, skipped: bool) -> Node:
+    def _left(self, nots: _Nots, skipped: _Skipped | None) -> Node:
         """What comes after the loop, as it is once a greedy loop has been left."""
         loop = self._loop
         after = self._after(nots, skipped)
@@ -395,7 +460,7 @@ class _Loop:
             return after
         if id(after) not in self._greedy:
             tests = tuple(_first_tests(self._stage))
-            self._greedy[id(after)] = Greedy(after, tests, loop.until, loop.has_until, self._greedy)
+            self._greedy[id(after)] = Greedy(after, tests, loop.until, loop.has_until, {})
         return self._greedy[id(after)]
 
 

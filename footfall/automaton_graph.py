@@ -5,7 +5,7 @@ the waits that the branch offers goes its own way, so that leaving a loop and st
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from footfall.automaton_states import Guard, Move, MoveKind, State
 from footfall.pattern_spec import Test
@@ -60,7 +60,11 @@ class Reluctant:
 
 @dataclass(eq=False, slots=True)
 class Greedy:
-    """What follows a greedy loop: events that the loop would take (`tests`) end it, until `until` has passed once."""
+    """What follows a greedy loop: events that the loop would take (`tests`) end it.
+
+    An `until` event that is the first after the loop's last one lifts that for good; once something has been passed
+    over (`rewritten`, by the id of the node that passes it), it no longer does.
+    """
 
     after: "Node"
     tests: tuple[Test, ...]
@@ -98,24 +102,25 @@ Node = Wait | Branch | Reluctant | Greedy | NotNext | Ending | Absent
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """A move whose targets are nodes still."""
+    """A move whose targets are nodes still; `firm` are the stops that forbid it though the event is its own."""
 
     kind: MoveKind
     guard: Guard
     target: Node | None
     stage: int = -1
     step_ms: int | None = None
-    spared: bool = False
+    firm: tuple[Guard, ...] = ()
     instead_of: tuple[tuple[Guard, int | None], ...] = ()
     of_absence: bool = False
 
 
 @dataclass(slots=True)
 class _Closure:
-    """All that can be reached from a node by proceed edges."""
+    """All that can be reached from a node by proceed edges; `hard` are the stops that forbid every move."""
 
     edges: list[_Edge] = field(default_factory=list)
     stops: list[Guard] = field(default_factory=list)
+    hard: list[Guard] = field(default_factory=list)
     ends: bool = False
     ends_skipped: bool = False
     absent: bool = False
@@ -124,6 +129,7 @@ class _Closure:
     def add(self, other: "_Closure") -> None:
         self.edges += other.edges
         self.stops += [stop for stop in other.stops if stop not in self.stops]
+        self.hard += [stop for stop in other.hard if stop not in self.hard]
         self.ends |= other.ends
         self.ends_skipped |= other.ends_skipped
         if other.absent:
@@ -131,9 +137,15 @@ class _Closure:
 
 
 class Flattening:
-    """Numbers the states that can be reached from a node; state 0 is the node itself."""
+    """Numbers the states that can be reached from a node; state 0 is the node itself.
 
-    def __init__(self, start: Node) -> None:
+    Args:
+        start: the node.
+        keeps_apart: the ways in which a partial match waits are told apart by its next event, whichever that is: each
+            is to time out by itself.
+    """
+
+    def __init__(self, start: Node, *, keeps_apart: bool = False) -> None:
         self._closures: dict[int, _Closure] = {}
         self._numbers: dict[tuple[int, str], int] = {}
         self._nodes: list[tuple[Node, str]] = []
@@ -143,7 +155,10 @@ class Flattening:
         while len(flat) < len(self._nodes):
             node, part = self._nodes[len(flat)]
             flat.append(self._state(self._part(self._closure(node), part)))
-        self.states = tuple(_with_restlessness(state, flat) for state in flat)
+        self.states = tuple(
+            _with_restlessness(state, number, flat, keeps_apart=keeps_apart)
+            for number, state in enumerate(flat)
+        )
 
     def _number(self, node: Node, part: str) -> int:
         key = (id(node), part)
@@ -191,8 +206,8 @@ class Flattening:
             return closure
         kept = [edge for edge in closure.edges if edge.of_absence == (part == "absence")]
         if part == "absence":
-            return _Closure(kept, closure.stops, absent=True, absent_ms=closure.absent_ms)
-        return _Closure(kept, closure.stops)
+            return _Closure(kept, closure.stops, closure.hard, absent=True, absent_ms=closure.absent_ms)
+        return _Closure(kept, closure.stops, closure.hard)
 
     def _targets(self, node: Node) -> tuple[tuple[int, ...], bool]:
         closure = self._closure(node)
@@ -215,7 +230,7 @@ class Flattening:
                     edge.stage,
                     completes=whole and edge.kind is not MoveKind.PASS,
                     step_ms=edge.step_ms,
-                    spared=edge.spared,
+                    spared=_spared(edge, closure),
                     instead_of=edge.instead_of,
                 )
             )
@@ -232,15 +247,22 @@ class Flattening:
             tuple(closure.stops),
             closure.absent,
             closure.absent_ms,
-            None if None in steps else limit,
+            None if None in steps or closure.absent else limit,
             interest,
         )
 
 
+def _spared(edge: _Edge, closure: _Closure) -> tuple[Guard, ...]:
+    """The stops that don't forbid a take: an event that is taken isn't in between, unless its own loop forbids it."""
+    if edge.kind is not MoveKind.TAKE:
+        return ()
+    return tuple(stop for stop in closure.stops if stop not in closure.hard and stop not in edge.firm)
+
+
 def _of_wait(node: Wait) -> _Closure:
-    spared = any(spares for _, spares in node.stops)
+    firm = tuple(guard for guard, spares in node.stops if not spares)
     edges = [
-        _Edge(MoveKind.TAKE, take.guard, take.target(), take.stage, take.step_ms, spared=spared)
+        _Edge(MoveKind.TAKE, take.guard, take.target(), take.stage, take.step_ms, firm=firm)
         for take in node.takes
     ]
     edges += [_Edge(MoveKind.PASS, guard, node, step_ms=node.step_ms) for guard in node.passing]
@@ -248,7 +270,7 @@ def _of_wait(node: Wait) -> _Closure:
 
 
 def _of_reluctant(loop: _Closure, after: _Closure) -> _Closure:
-    closure = _Closure(stops=list(loop.stops))
+    closure = _Closure(stops=list(loop.stops), hard=list(loop.hard))
     if not (after.ends or after.ends_skipped):
         first = tuple((edge.guard, edge.step_ms) for edge in after.edges)
         closure.edges = [_rebuilt(edge, instead_of=(*edge.instead_of, *first)) for edge in loop.edges]
@@ -261,13 +283,17 @@ def _of_not_next(node: NotNext, after: _Closure) -> _Closure:
     edges = []
     for edge in after.edges:
         guard = edge.guard.also(clear)
-        if guard is not None:
-            edges.append(_rebuilt(edge, guard=guard))
-    if after.ends and clear is not None:
-        edges.append(_Edge(MoveKind.COMPLETE, clear, None))
+        edges.append(_barred(edge) if guard is None else _rebuilt(edge, guard=guard))
+    if after.ends:
+        edges.append(_Edge(MoveKind.COMPLETE, Guard.never() if clear is None else clear, None))
     stops = [Guard.passing(node.test), *node.stops, *after.stops]
     return _Closure(
-        edges, stops, ends_skipped=after.ends_skipped, absent=after.absent, absent_ms=after.absent_ms
+        edges,
+        stops,
+        [Guard.passing(node.test), *after.hard],
+        ends_skipped=after.ends_skipped,
+        absent=after.absent,
+        absent_ms=after.absent_ms,
     )
 
 
@@ -285,15 +311,19 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
             edges.append(_rebuilt(edge, guard=ended))
         guard = edge.guard.also(still)
         if guard is None:
+            edges.append(_barred(edge))
             continue
         target = edge.target
         if edge.kind is MoveKind.PASS and target is not None:
-            target = node.rewritten.get(id(target)) or Greedy(
-                target, node.tests, node.until, node.has_until, node.rewritten
-            )
-            node.rewritten[id(edge.target)] = target
+            again = Greedy(target, node.tests, None, has_until=False, rewritten=node.rewritten)
+            target = node.rewritten.setdefault(id(target), again)
         edges.append(_rebuilt(edge, guard=guard, target=target))
-    return _Closure(edges, after.stops, after.ends, after.ends_skipped, after.absent, after.absent_ms)
+    return replace(after, edges=edges)
+
+
+def _barred(edge: _Edge) -> _Edge:
+    """The edge, as one that can't be followed: the partial match waits for it in vain, until its next event."""
+    return _Edge(MoveKind.TAKE, Guard.never(), None, edge.stage, edge.step_ms)
 
 
 def _rebuilt(
@@ -309,18 +339,20 @@ def _rebuilt(
         edge.target if target is None else target,
         edge.stage,
         edge.step_ms,
-        edge.spared,
+        edge.firm,
         edge.instead_of if instead_of is None else instead_of,
         edge.of_absence,
     )
 
 
-def _with_restlessness(state: State, states: list[State]) -> State:
+def _with_restlessness(state: State, number: int, states: list[State], *, keeps_apart: bool) -> State:
     """Whether an event that shows no bit of the state's interest leaves a partial match just as it is."""
     blank = [move for move in state.moves if not move.guard.need]
     stops = any(not stop.need for stop in state.stops)
     calm = all(move.kind is MoveKind.PASS and _is_sure(move.guard) and not move.instead_of for move in blank)
     restless = stops or not calm
+    if keeps_apart and not restless:
+        restless = [target for move in blank for target in move.targets] != [number]
     if not restless:
         after = [states[target] for move in blank for target in move.targets]
         reached = [move for target in after for move in target.moves]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -29,7 +28,6 @@ _Key = tuple[int, int, int, int]
 """Pattern (its number in the plan), visitor's hash (high, low), hash of the `same` field's value (0 without one)."""
 
 _WORD = (1 << WORD_BITS) - 1
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class _Taken(NamedTuple):
@@ -297,8 +295,7 @@ class AutomatonMatcher:
             )
             for stage, event in match.steps
         ]
-        outputs = planned.output_values(match)
-        out.add(planned.number, key, match, nodes, row, _encode(outputs).decode() if outputs else "")
+        out.add(planned.number, key, match, nodes, row, planned.outputs_text(match))
 
     def fresh_rows(self, since: int) -> npt.NDArray[np.int64]:
         """The rows from `since` on that partial matches hold since the last round."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
 
 import polars as pl
 
@@ -13,6 +12,7 @@ from footfall.automaton_prefilter import Prefilter
 from footfall.automaton_states import MoveKind
 from footfall.envelope import SCHEMA
 from footfall.expression import field
+from footfall.match_outputs import outputs_text
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import BitOf, EventValues, Output, lower, lower_outputs
 from footfall.pattern_spec import PatternSpec
@@ -53,12 +53,9 @@ class PlannedAutomaton:
         """The number of a stage that takes events, by its name."""
         return self.automaton.stages.index(stage)
 
-    def output_values(self, match: Match) -> dict[str, Any]:
-        """The match's outputs; of a partial match that timed out, too."""
-        if not self.outputs:
-            return {}
-        view = _Finished(match.stages())
-        return {name: output(view) for name, output in self.outputs.items()}
+    def outputs_text(self, match: Match) -> str:
+        """The match's outputs as JSON; of a partial match that timed out, too. Empty where there are none."""
+        return outputs_text(self.outputs, match.stages())
 
 
 def _memory(spec: PatternSpec) -> int | None:
@@ -103,19 +100,6 @@ def _least(automaton: Automaton) -> int | None:
         states -= reached
         reached |= states
     return None
-
-
-class _Finished:
-    """A finished match as outputs see it."""
-
-    def __init__(self, stages: dict[str, list[int]]) -> None:
-        self._stages = stages
-
-    def taken(self, stage: str) -> Sequence[int]:
-        return self._stages.get(stage, [])
-
-    def before(self, count: int) -> int:  # noqa: ARG002 - outputs don't look back
-        return -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,5 +169,6 @@ class AutomatonPlan:
 
     def values_of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """A column for each slot, from rows that have (at least) `columns`; empty ones may be left out."""
-        names = [name for name in SCHEMA if name in self.columns] or rows.columns[:1]
+        columns = self.columns
+        names = [name for name in SCHEMA if name in columns] or rows.columns[:1]
         return whole_rows(rows, names).select(self.values.columns())

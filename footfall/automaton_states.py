@@ -68,6 +68,11 @@ class Guard:
             return None
         return Guard(need, forbid, (*self.tests, *(test for test in other.tests if test not in self.tests)))
 
+    @classmethod
+    def never(cls) -> Self:
+        """The guard that no event satisfies."""
+        return cls(need=1, forbid=1)
+
     @property
     def bits(self) -> int:
         """Every bit of the mask that matters to it."""
@@ -88,7 +93,7 @@ class Move:
         stage: number of the stage that takes the event; -1 unless it is a take.
         completes: the partial match is a whole match once the event is taken.
         step_ms: exclusive bound on the time since the last taken event; None for none.
-        spared: a not-stage that the same event satisfies doesn't forbid it: the event is not in between.
+        spared: the stops that don't forbid it though the same event satisfies them: the event is not in between.
         instead_of: guards and steps of moves that come first: it isn't made where one of them can be (reluctant loops).
     """
 
@@ -98,7 +103,7 @@ class Move:
     stage: int = -1
     completes: bool = False
     step_ms: int | None = None
-    spared: bool = False
+    spared: tuple[Guard, ...] = ()
     instead_of: tuple[tuple[Guard, int | None], ...] = ()
 
 

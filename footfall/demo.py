@@ -1,5 +1,6 @@
 """`footfall demo`: simulate a day, replay it into a store of its own, and hold the findings against the plants."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -90,7 +91,7 @@ def demo(folder: Path, *, visitors: int | None, seed: int) -> int:
     console.rule("[bold]a day at a repair shop's site", align="left")
     chosen = {"seed": seed} if visitors is None else {"seed": seed, "visitors": visitors}
     traffic = write_traffic(chosen, folder / "traffic.ndjson", as_json=False)
-    settings = Settings(store=f"chdb://{folder / 'store'}")
+    settings = Settings(store=f"chdb://{folder / 'store'}", workers=min(2, os.cpu_count() or 1))
     _empty_store(settings)
     progress = ProgressLine()
     try:
@@ -170,11 +171,16 @@ def _show(
     table.add_column("pattern")
     for name in ("planted", "found", "precision", "recall"):
         table.add_column(name, justify="right")
-    for pattern, score in found.items():
-        table.add_row(
-            pattern, f"{score.planted:,}", f"{score.found:,}", f"{score.precision:.4f}", f"{score.recall:.4f}"
-        )
+    for pattern in sorted({*report.matches, *found}):
+        score = found.get(pattern, Score(0, 0, 0))
+        shares = (f"{score.precision:.4f}", f"{score.recall:.4f}") if pattern in found else ("-", "-")
+        table.add_row(pattern, f"{score.planted:,}", f"{score.found:,}", *shares)
     console.print(table)
+    if report.pending:
+        console.print(
+            f"[dim]{report.pending:,} absences wait for longer than the day lasts (customer_inactive: 30 days without "
+            "an event; footfall simulate --duration shows it)[/]"
+        )
 
     rows = ", ".join(f"{name} {count:,}" for name, count in stored.row(0, named=True).items())
     console.rule("[bold]in ClickHouse", align="left")

@@ -42,7 +42,7 @@ from footfall.polars_condition import (
     polars_expression_from_json,
     polars_expression_json,
 )
-from footfall.taken import READERS as TAKEN_READERS
+from footfall.taken_events import READERS as TAKEN_READERS
 
 __all__ = [
     "EventField",

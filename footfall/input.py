@@ -81,7 +81,7 @@ class InputSettings:
     @property
     def row_columns(self) -> tuple[str, ...]:
         """The columns of the rows that travel on to the shards."""
-        wanted = {*self.event_columns, *QUOTED, *self.plan.automata.columns}
+        wanted = {*self.event_columns, *QUOTED, *self.plan.row_columns}
         return tuple(name for name in SCHEMA if name in wanted)
 
 

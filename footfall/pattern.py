@@ -32,7 +32,7 @@ from footfall.pattern_spec import Contiguity, Inner, Skip
 from footfall.pattern_stage import Stage, all_of_any_order, either, placed, stage
 from footfall.pattern_words import describe, pattern_list
 from footfall.polars_condition import JsonValue
-from footfall.taken import of_match_alone
+from footfall.taken_events import of_match_alone
 
 __all__ = [
     "LONGEST_WITHIN_MS",

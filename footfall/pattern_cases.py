@@ -7,12 +7,16 @@ They stand in `cases/<pattern>.json` beside the patterns:
                 "events": [{"t": 0, "event": "click", "element": "#buy"}, ...],
                 "matches": [{"click": [0, 1, 2]}]}]}
 
-An event's `t` is its time from the case's start, in milliseconds or as text ("10 min"); `visitor` names who
-acted ("v" if absent); other names are fields of the envelope as a record sends them, and what else there is
-goes to the properties. A match is, for each stage that took events, their numbers in the case; a stage that may
-do without events can be left out. After a case's last event time goes on without end, so absences that are pending
-then count as matches; a case with an `end` ("29 d") stops at that time from its start, and what is due later stays
-open. An empty list of matches says that there is none.
+An event's `t` is its time from the case's start, in milliseconds or as text ("10 min"); `visitor` names who acted
+("v" if absent), `bot` (true) that it was a robot; other names are fields of the envelope as a record sends them, and
+what else there is goes to the properties. A match is, for each stage that took events, their numbers in the case; a
+stage that may do without events can be left out. After a case's last event time goes on without end, so absences that
+are pending then count as matches; a case with an `end` ("29 d") stops at that time from its start, and what is due
+later stays open. An empty list of matches says that there is none.
+
+A case may also say `outputs`, an object for each match in the same order, with the output fields that are looked at
+and their values; and `timed_out`, the partial matches that the pattern gives out as timed out, written as matches are,
+with the stages that took events until then. What it doesn't say isn't looked at.
 """
 
 import json
@@ -34,6 +38,7 @@ START_MS = 1_760_000_000_000
 """The time at which every case starts, in ms."""
 
 _CASE_KEYS = {"name", "events", "matches"}
+_MORE_KEYS = {"end", "outputs", "timed_out"}
 _FILLED = {"event_time", "visitor_id", "message_id", "source_offset", "properties"}
 
 
@@ -47,6 +52,9 @@ class PatternCase:
         events: the events as they are written, in the order in which they arrive.
         matches: for each match, stage -> the numbers of its events; stages without events are left out.
         end: the time at which the case ends, in ms since 1970; None if time goes on without end.
+        outputs: for each match, in their order, output fields with their values; None if none are looked at.
+        timed_out: partial matches that are given out as timed out, written as `matches` are; None if these aren't
+            looked at.
     """
 
     pattern: str
@@ -54,6 +62,8 @@ class PatternCase:
     events: tuple[Mapping[str, JsonValue], ...]
     matches: tuple[Mapping[str, tuple[int, ...]], ...]
     end: int | None = None
+    outputs: tuple[Mapping[str, JsonValue], ...] | None = None
+    timed_out: tuple[Mapping[str, tuple[int, ...]], ...] | None = None
 
     def frame(self) -> pl.DataFrame:
         """The events in the envelope's columns, row i for event i; its message_id is "<i>"."""
@@ -142,25 +152,72 @@ def _read_cases(path: Path, known: Mapping[str, Pattern]) -> list[PatternCase]:
 
 
 def _read_case(pattern: Pattern, data: JsonValue) -> PatternCase:
-    if not isinstance(data, dict) or set(data) - {"end"} != _CASE_KEYS:
+    if not isinstance(data, dict) or not _CASE_KEYS <= set(data) <= _CASE_KEYS | _MORE_KEYS:
         raise _CaseError(
-            f"a case has exactly {', '.join(sorted(_CASE_KEYS))}, and it may have an end; found {str(data)[:60]}"
+            f"a case has {', '.join(sorted(_CASE_KEYS))}, and it may have {', '.join(sorted(_MORE_KEYS))}; "
+            f"found {str(data)[:60]}"
         )
     name = str(data["name"])
-    if not isinstance(data["events"], list) or not isinstance(data["matches"], list):
-        raise _CaseError(f"case {name!r}: events and matches are lists")
+    for key in ("events", "matches", "outputs", "timed_out"):
+        if not isinstance(data.get(key, []), list):
+            raise _CaseError(f"case {name!r}: {key} is a list, not {data[key]!r}")
     for number, event in enumerate(data["events"]):
         try:
             _row(number, event)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise _CaseError(f"case {name!r}, event {number}: {error}") from error
-    matches = tuple(_read_match(pattern, name, match, data["events"]) for match in data["matches"])
-    case = PatternCase(pattern.name, name, tuple(data["events"]), matches, _read_end(name, data))
+    events = data["events"]
+    case = PatternCase(
+        pattern.name,
+        name,
+        tuple(events),
+        tuple(_read_match(pattern, name, match, events) for match in data["matches"]),
+        _read_end(name, data),
+        _read_outputs(pattern, name, data),
+        _read_timed_out(pattern, name, data),
+    )
     try:
         case.frame()
     except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
         raise _CaseError(f"case {name!r}: its events don't fit the envelope: {error}") from error
     return case
+
+
+def _read_outputs(
+    pattern: Pattern, case: str, data: Mapping[str, JsonValue]
+) -> tuple[Mapping[str, JsonValue], ...] | None:
+    if "outputs" not in data:
+        return None
+    known = dict(pattern.outputs)
+    for fields in data["outputs"]:
+        if not isinstance(fields, dict):
+            raise _CaseError(f"case {case!r}: outputs are objects, field -> value; found {fields!r}")
+        unknown = sorted(set(fields) - set(known))
+        if unknown:
+            names = ", ".join(known) or "none"
+            raise _CaseError(
+                f"case {case!r}: the pattern has no output field {unknown[0]!r}; there are {names}"
+            )
+    if len(data["outputs"]) != len(data["matches"]):
+        raise _CaseError(
+            f"case {case!r}: outputs are one for each match; {len(data['outputs'])} stand beside "
+            f"{len(data['matches'])} matches"
+        )
+    return tuple(data["outputs"])
+
+
+def _read_timed_out(
+    pattern: Pattern, case: str, data: Mapping[str, JsonValue]
+) -> tuple[Mapping[str, tuple[int, ...]], ...] | None:
+    if "timed_out" not in data:
+        return None
+    if not pattern.gives_timeouts:
+        raise _CaseError(
+            f"case {case!r}: the pattern gives out no partial matches; it would with .with_timeouts()"
+        )
+    return tuple(
+        _read_match(pattern, case, match, data["events"], whole=False) for match in data["timed_out"]
+    )
 
 
 def _read_end(case: str, data: Mapping[str, JsonValue]) -> int | None:
@@ -176,18 +233,26 @@ def _read_end(case: str, data: Mapping[str, JsonValue]) -> int | None:
 
 
 def _read_match(
-    pattern: Pattern, case: str, match: JsonValue, events: Sequence[Mapping[str, JsonValue]]
+    pattern: Pattern,
+    case: str,
+    match: JsonValue,
+    events: Sequence[Mapping[str, JsonValue]],
+    *,
+    whole: bool = True,
 ) -> dict[str, tuple[int, ...]]:
     taking = event_counts(pattern.stages)
-    needed = {stage for stage, (least, _) in taking.items() if least}
+    needed = {stage for stage, (least, _) in taking.items() if least and whole}
     if not isinstance(match, dict) or not needed <= set(match) <= set(taking):
         raise _CaseError(f"case {case!r}: a match names the events of {', '.join(taking)}; found {match}")
     found = {}
     for stage, (least, most) in taking.items():
         numbers = match.get(stage, [])
         if not isinstance(numbers, list) or not all(_is_number(n, len(events)) for n in numbers):
-            raise _CaseError(f"case {case!r}, stage {stage!r}: {numbers} aren't numbers of events (from 0)")
-        if len(numbers) < least or (most is not None and len(numbers) > most):
+            raise _CaseError(
+                f"case {case!r}, stage {stage!r}: {numbers} aren't numbers of events; the case has "
+                + (f"0 to {len(events) - 1}" if events else "none")
+            )
+        if (whole and len(numbers) < least) or (most is not None and len(numbers) > most):
             raise _CaseError(
                 f"case {case!r}, stage {stage!r}: it takes {_count_words(least, most)}, not {len(numbers)}"
             )
@@ -235,6 +300,11 @@ def _row(number: int, event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     for key, value in event.items():
         field = FIELD_BY_NAME.get(key)
         if key in ("t", "event", "visitor"):
+            continue
+        if key == "bot":
+            if not isinstance(value, bool):
+                raise ValueError(f"bot is true or false, not {value!r}")
+            row["bot"] = value
             continue
         if field is None:
             properties[key] = value

@@ -13,7 +13,7 @@ from footfall.errors import ExpressionError, PatternError
 from footfall.expression import Expression
 from footfall.pattern_spec import Contiguity, Inner
 from footfall.pattern_stage import LONGEST_STAGE_NAME, Stage
-from footfall.taken import of_several
+from footfall.taken_events import of_several
 
 LONGEST_WITHIN_MS = 400 * 86_400_000
 MOST_TIMES = 1000

@@ -9,7 +9,6 @@ import __future__
 import ast
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,8 @@ from rich.text import Text
 from footfall.errors import PatternError, PatternFilesError, UsageError
 from footfall.pattern import Pattern
 from footfall.pattern_cases import case_file, load_case_files
+from footfall.pattern_fault import fault_line, fault_words
+from footfall.pattern_parameters import ParametricPattern
 from footfall.pattern_plan import PatternPlan
 
 
@@ -88,7 +89,7 @@ class _Reading:
             words = str(error).removeprefix(_owner(error.pattern, error.stage))
             self.problems.append(Finding(str(self.path), words, line, error.pattern, error.stage))
         else:
-            self.problems.append(Finding(str(self.path), _words(error), line))
+            self.problems.append(Finding(str(self.path), fault_words(error), line))
 
     def warn(self, message: str, line: int | None = None) -> None:
         self.warnings.append(Finding(str(self.path), message, line))
@@ -204,7 +205,7 @@ def _run(reading: _Reading, statements: Sequence[ast.stmt]) -> tuple[ModuleType,
         except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the user's code: anything goes
             # What only lacks the name of something faulty isn't a fault of its own.
             if not (isinstance(error, NameError) and error.name in lost):
-                reading.problem(error, _line(reading.path, error, statement.lineno))
+                reading.problem(error, fault_line(reading.path, error) or statement.lineno)
             lost |= names
         else:
             lost -= names
@@ -215,9 +216,16 @@ def _run(reading: _Reading, statements: Sequence[ast.stmt]) -> tuple[ModuleType,
 def _take_patterns(reading: _Reading, module: ModuleType, lines: dict[str, int]) -> None:
     seen: set[int] = set()
     for name, value in vars(module).items():
-        if isinstance(value, Pattern) and id(value) not in seen:
-            seen.add(id(value))
-            reading.take(value, lines.get(name))
+        if not isinstance(value, Pattern | ParametricPattern) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        line = lines.get(name)
+        try:
+            pattern = value if isinstance(value, Pattern) else value()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the user's function: anything goes
+            reading.problem(error, fault_line(reading.path, error) or line)
+        else:
+            reading.take(pattern, line)
     for name, value in vars(module).items():
         hidden = [each for each in _members(value) if isinstance(each, Pattern) and id(each) not in seen]
         if hidden and name in lines:
@@ -306,23 +314,8 @@ def _check_cases(reading: _Reading, placed: _Placed) -> None:
             reading.warnings.append(placed.finding(f"it has no case {what} in {path}"))
 
 
-def _line(path: Path, error: BaseException, statement: int) -> int:
-    if isinstance(error, SyntaxError) and error.lineno is not None and error.filename == str(path):
-        return error.lineno
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return (frames[-1].lineno if frames else None) or statement
-
-
 def _owner(pattern: str | None, stage: str | None) -> str:
     """The words with which a `PatternError` begins."""
     if pattern is None:
         return ""
     return f"pattern {pattern!r}" + (f", stage {stage!r}" if stage else "") + ": "
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f"it isn't Python: {error.msg}"
-    if isinstance(error, OSError):
-        return f"it can't be read: {error.strerror or error}"
-    return f"{type(error).__name__}: {error}"

@@ -1,13 +1,14 @@
 """Reading a folder of patterns: Python files that define them, and JSON files that hold one each.
 
-A folder's Python files are code and run when they are read, so a folder is as trusted as the program itself.
+A Python file defines patterns (`my_pattern = Pattern(...)...`) and patterns with parameters (functions under
+`@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Such files are code and run when
+they are read, so a folder is as trusted as the program itself.
 """
 
 import ast
 import hashlib
 import importlib.util
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.abc import SourceLoader
 from pathlib import Path
@@ -16,12 +17,28 @@ from typing import Any
 from footfall.content import content_folder
 from footfall.errors import PatternError, PatternFilesError, UsageError
 from footfall.pattern import Pattern
+from footfall.pattern_fault import fault_line, fault_words
+from footfall.pattern_parameters import ParameterValue, ParametricPattern
+
+
+@dataclass(frozen=True, slots=True)
+class PatternFolder:
+    """What a folder of patterns holds.
+
+    Attributes:
+        patterns: the patterns, by name; those with parameters as their defaults make them.
+        parametric: name -> the pattern with parameters, for those that have some.
+    """
+
+    patterns: tuple[Pattern, ...]
+    parametric: Mapping[str, ParametricPattern]
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     pattern: Pattern
     where: str
+    parametric: ParametricPattern | None = None
 
 
 class _FreshSource(SourceLoader):
@@ -38,10 +55,38 @@ class _FreshSource(SourceLoader):
 
 
 def load_patterns(folder: Path | None = None) -> tuple[Pattern, ...]:
-    """The patterns of a folder, by name; without one, the shipped patterns.
+    """The patterns of a folder, by name; without one, the shipped patterns. See `read_folder`."""
+    return read_folder(folder).patterns
 
-    Every `Pattern` that a `*.py` file (not one that starts with `_`) has at module level counts, and so does
-    each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
+
+def shipped_pattern(name: str, **values: ParameterValue) -> Pattern:
+    """A shipped pattern, with other parameters than its own where some are given.
+
+    In a folder of one's own, `rage_click = shipped_pattern("rage_click", times=4)` is a whole pattern file.
+
+    Raises:
+        UsageError: there is no such pattern.
+        PatternError: there is no such parameter, or its value won't do.
+    """
+    shipped = read_folder()
+    parametric = shipped.parametric.get(name)
+    if parametric is not None:
+        return parametric(**values)
+    for pattern in shipped.patterns:
+        if pattern.name == name:
+            if values:
+                raise PatternError("it has no parameters", pattern=name)
+            return pattern
+    raise UsageError(
+        f"there is no shipped pattern {name!r}; there are {', '.join(each.name for each in shipped.patterns)}"
+    )
+
+
+def read_folder(folder: Path | None = None) -> PatternFolder:
+    """What a folder of patterns holds; without one, the folder of the shipped patterns.
+
+    Every `Pattern` and `ParametricPattern` that a `*.py` file (not one that starts with `_`) has at module level
+    counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
 
     Raises:
         UsageError: the folder doesn't exist, or holds no pattern.
@@ -59,14 +104,17 @@ def load_patterns(folder: Path | None = None) -> tuple[Pattern, ...]:
             found.extend(_read_python(path, problems))
         elif path.suffix == ".json":
             found.extend(_read_json(path, problems))
-    patterns = _by_name(found, problems)
+    by_name = _by_name(found, problems)
     if problems:
         raise PatternFilesError(problems)
-    if not patterns:
+    if not by_name:
         raise UsageError(
             f"{folder} holds no pattern; a pattern file assigns one: my_pattern = Pattern(...)..."
         )
-    return patterns
+    return PatternFolder(
+        tuple(one.pattern for one in by_name),
+        {one.pattern.name: one.parametric for one in by_name if one.parametric is not None},
+    )
 
 
 def _read_python(path: Path, problems: list[str]) -> Iterator[_Found]:
@@ -80,17 +128,25 @@ def _read_python(path: Path, problems: list[str]) -> Iterator[_Found]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a pattern file is the user's code: anything goes
-        problems.append(f"{_place(path, error)}: {_words(error)}")
+        problems.append(f"{_place(path, error)}: {fault_words(error)}")
         return
     lines = _assignment_lines(path)
     seen: set[int] = set()
     for name, value in vars(module).items():
-        if not isinstance(value, Pattern) or id(value) in seen:
+        if not isinstance(value, Pattern | ParametricPattern) or id(value) in seen:
             continue
         seen.add(id(value))
         where = f"{path}, line {lines[name]}" if name in lines else str(path)
+        if isinstance(value, Pattern):
+            pattern = value
+        else:
+            try:
+                pattern = value()
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the user's function: anything goes
+                problems.append(f"{_place(path, error, where)}: {fault_words(error)}")
+                continue
         try:
-            yield _Found(value.check(), where)
+            yield _Found(pattern.check(), where, value if isinstance(value, ParametricPattern) else None)
         except PatternError as error:
             problems.append(f"{where}: {error}")
 
@@ -102,7 +158,7 @@ def _read_json(path: Path, problems: list[str]) -> Iterator[_Found]:
         problems.append(f"{path}: {error}")
 
 
-def _by_name(found: list[_Found], problems: list[str]) -> tuple[Pattern, ...]:
+def _by_name(found: list[_Found], problems: list[str]) -> tuple[_Found, ...]:
     first: dict[str, _Found] = {}
     for one in found:
         known = first.setdefault(one.pattern.name, one)
@@ -110,12 +166,14 @@ def _by_name(found: list[_Found], problems: list[str]) -> tuple[Pattern, ...]:
             problems.append(
                 f"{one.where}: the name {one.pattern.name!r} is taken by the pattern in {known.where}"
             )
-    return tuple(first[name].pattern for name in sorted(first))
+    return tuple(first[name] for name in sorted(first))
 
 
 def _assignment_lines(path: Path) -> dict[str, int]:
     lines: dict[str, int] = {}
     for statement in ast.parse(path.read_bytes()).body:
+        if isinstance(statement, ast.FunctionDef):
+            lines[statement.name] = statement.lineno
         targets: list[Any] = statement.targets if isinstance(statement, ast.Assign) else []
         if isinstance(statement, ast.AnnAssign):
             targets = [statement.target]
@@ -123,16 +181,6 @@ def _assignment_lines(path: Path) -> dict[str, int]:
     return lines
 
 
-def _place(path: Path, error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.lineno is not None and error.filename == str(path):
-        return f"{path}, line {error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}, line {frames[-1].lineno}" if frames else str(path)
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, PatternError):
-        return str(error)
-    if isinstance(error, SyntaxError):
-        return f"it isn't Python: {error.msg}"
-    return f"{type(error).__name__}: {error}"
+def _place(path: Path, error: BaseException, otherwise: str | None = None) -> str:
+    line = fault_line(path, error)
+    return otherwise or str(path) if line is None else f"{path}, line {line}"

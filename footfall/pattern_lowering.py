@@ -21,8 +21,8 @@ from footfall.expression_nodes import AllOf, AnyOf, Constant, Not
 from footfall.pattern import Pattern
 from footfall.pattern_spec import LoopSpec, PartialTest, PartialView, PatternSpec, StageSpec, Test
 from footfall.pattern_stage import Stage
-from footfall.taken import any_stages, events_back
 from footfall.taken_closures import NO_EVENT, Moment, ValueOf, at_hand, some
+from footfall.taken_events import any_stages, events_back
 
 BitOf = Callable[[Expression], int]
 """Gives a condition on the event alone the number of its bit, from 0, the same one for the same `key()`."""

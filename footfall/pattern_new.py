@@ -16,8 +16,7 @@ from footfall.pattern_files import load_patterns
 _PATTERN = '''\
 """What this pattern is for, and who acts on it."""
 
-from footfall.expression import event
-from footfall.pattern import Pattern
+from footfall import Pattern, event
 
 {variable} = (
     Pattern(

@@ -2,7 +2,7 @@
 
 `picture_of` makes the picture of a pattern; `footfall.pattern_picture_svg` and `footfall.pattern_picture_text` draw
 it. A picture holds words and structure, no places and no sizes. All its texts are fit to be shown: what can't be
-printed stands as an escape.
+printed stands as an escape, and only conditions have more than one line.
 """
 
 import unicodedata
@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from footfall.duration import format_duration
+from footfall.expression_nodes import AllOf, AnyOf, Expression
 from footfall.pattern import Pattern
 from footfall.pattern_spec import Contiguity, Inner, Skip
 from footfall.pattern_stage import Stage
+
+LONGEST_CONDITION = 240
+"""How many signs of a condition a picture shows; all of it stands in the pattern's words."""
 
 ArrowKind = Literal["begin", "strict", "relaxed", "any", "end"]
 
@@ -24,7 +28,8 @@ class StageBox:
 
     Attributes:
         name: the stage's name.
-        condition: what its events must be like, in words.
+        condition: what its events must be like, in words; a line for each of several conditions that all must hold.
+            A line of more than `LONGEST_CONDITION` signs is cut.
         loop: how often it comes, the words of an arrow back to itself; "" where it comes once.
         optional: whether it may be left out.
     """
@@ -241,7 +246,21 @@ def _shape(stage: Stage) -> tuple[Shape, tuple[Guard, ...]]:
 
 
 def _condition(stage: Stage) -> str:
-    return "any event" if stage.condition is None else printable(str(stage.condition))
+    if stage.condition is None:
+        return "any event"
+    if not isinstance(stage.condition, AllOf):
+        return _short(str(stage.condition))
+    first, *more = stage.condition.operands
+    return "\n".join([_short(_part(first)), *(f"and {_short(_part(operand))}" for operand in more)])
+
+
+def _part(operand: Expression) -> str:
+    return f"({operand})" if isinstance(operand, AnyOf) else str(operand)
+
+
+def _short(words: str) -> str:
+    line = printable(words)
+    return line if len(line) <= LONGEST_CONDITION else line[: LONGEST_CONDITION - 1].rstrip() + "…"
 
 
 def _loop(stage: Stage) -> str:

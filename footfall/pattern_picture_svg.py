@@ -62,7 +62,8 @@ class _Lines:
 
 
 def _wrapped(text: str, room: float, size: float, *, bold: bool = False, colour: str = _INK) -> _Lines:
-    return _Lines(wrap_text(text, room, size, bold=bold) if text else (), size, bold, colour)
+    lines = [part for line in text.split("\n") for part in wrap_text(line, room, size, bold=bold)]
+    return _Lines(lines if text else (), size, bold, colour)
 
 
 @dataclass(slots=True)

@@ -82,7 +82,7 @@ def _shape(shape: Shape, room: int) -> list[Text]:
     if isinstance(shape, StageBox):
         inside = _inside(room)
         content = [Text(line, "bold") for line in _folded(shape.name, inside)]
-        content += [Text(line) for line in _folded(shape.condition, inside)]
+        content += [Text(part) for line in shape.condition.split("\n") for part in _folded(line, inside)]
         content += [Text(line, _SOFT) for line in optional]
         return _boxed(content, shape.loop, room, dashed=shape.optional)
     words = shape.name if isinstance(shape, GroupBox) else shape.words

@@ -21,6 +21,7 @@ from footfall.condition_masks import ConditionMasks
 from footfall.condition_words import WORD_BITS, ConditionWords
 from footfall.errors import PatternError
 from footfall.expression import Expression
+from footfall.match_outputs import LoopOutputs
 from footfall.pattern import Contiguity, Pattern, Skip, Stage
 from footfall.pattern_lowering import BitOf
 
@@ -67,6 +68,7 @@ field whose values it runs for separately (-1: none), `word` the word of the mas
 `waits_over_24h` that its trailing absence takes longer than a day, `looks_ahead` that a match is begun only if
 the events in hand may complete it."""
 
+_MOST_CONDITIONS = WORD_BITS
 _ALL = (1 << WORD_BITS) - 1
 _Step = tuple[int, int, int, int, int, int]
 _CONTIGUITY: dict[Contiguity, int] = {"begin": BEGIN, "strict": STRICT, "relaxed": RELAXED, "any": ANY}
@@ -88,6 +90,7 @@ class PatternPlan:
         same_fields: the distinct fields of `same`.
         columns: the event columns that `masks`, the same fields and the automata read.
         automata: the automata.
+        outputs: the outputs of the loops' patterns.
         steps: `STEP` records, one pattern's after the other's.
         table: `ROW` records, one a pattern.
         interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
@@ -103,6 +106,7 @@ class PatternPlan:
     same_fields: tuple[str, ...]
     columns: frozenset[str]
     automata: AutomatonPlan
+    outputs: LoopOutputs
     steps: npt.NDArray[np.void]
     table: npt.NDArray[np.void]
     interest: npt.NDArray[np.uint64]
@@ -121,7 +125,7 @@ class PatternPlan:
         `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
 
         Raises:
-            PatternError: a pattern isn't whole, two have one name, or one has over 64 distinct conditions.
+            PatternError: a pattern isn't whole, or two have one name.
             ExpressionError: a reserved condition doesn't fit the event schema.
         """
         ordered = tuple(sorted((pattern.check() for pattern in patterns), key=lambda pattern: pattern.name))
@@ -152,6 +156,7 @@ class PatternPlan:
         automata = AutomatonPlan.compile(
             list(enumerate(ordered))[len(linear) :], bits.number, same_fields, limit
         )
+        outputs = LoopOutputs.compile(linear)
         masks = tuple(map(ConditionMasks, bits.words))
         names = [pattern.stage_names() for pattern in linear]
         return cls(
@@ -161,8 +166,9 @@ class PatternPlan:
             conditions=tuple(map(tuple, bits.words)),
             same_fields=same_fields,
             stage_names=(*names, *(planned.automaton.stages for planned in automata.patterns)),
-            columns=automata.columns.union(same_fields, *(word.columns for word in masks)),
+            columns=automata.columns.union(outputs.columns, same_fields, *(word.columns for word in masks)),
             automata=automata,
+            outputs=outputs,
             steps=step_table,
             table=table,
             interest=_interest(step_table, table, len(masks)),
@@ -199,6 +205,11 @@ class PatternPlan:
         words = [(bits >> WORD_BITS * word) & (1 << WORD_BITS) - 1 for word in range(len(self.conditions))]
         return np.array(words, np.uint64)
 
+    @property
+    def row_columns(self) -> frozenset[str]:
+        """The event columns that the rows of events need on their way to and in the shards."""
+        return self.automata.columns | self.outputs.columns
+
     def masks(self, frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
         """For each row of a frame with `columns` its mask; shape (rows, words)."""
         return np.stack([word.evaluate(frame) for word in self._masks], axis=1)
@@ -221,9 +232,11 @@ def what_is_not_linear(pattern: Pattern) -> str | None:
         "skip_to_first and skip_to_last": pattern.skip not in _SKIP,
         "tie_order": pattern.ties_by is not None,
         "timed-out partial matches": pattern.gives_timeouts,
-        "outputs": bool(pattern.outputs),
     }
     found = next((word for word, there in said.items() if there), None)
+    conditions = {stage.condition.key() for stage in pattern.stages if stage.condition is not None}
+    if len(conditions) > _MOST_CONDITIONS:
+        return f"more than {_MOST_CONDITIONS} conditions"
     return found or next((word for stage in pattern.stages if (word := _not_a_chain(stage))), None)
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from footfall.errors import UsageError
 from footfall.pattern import Pattern
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import read_folder
+from footfall.pattern_parameters import Parameter
 from footfall.pattern_picture import picture_of, printable
 from footfall.pattern_picture_svg import picture_svg
 from footfall.pattern_picture_text import picture_text
@@ -44,23 +46,30 @@ def show_pattern(folder: Path | None, name: str, *, svg: str | None, as_json: bo
     Raises:
         UsageError: pattern files won't do, there is no such pattern, or the picture can't be written.
     """
-    pattern = pattern_named(load_patterns(folder), name)
+    read = read_folder(folder)
+    pattern = pattern_named(read.patterns, name)
+    parameters = read.parametric[name].parameters if name in read.parametric else ()
     if svg is not None:
         _write(svg, picture_svg(picture_of(pattern)))
     if svg == "-":
         return
     if as_json:
         words = pattern.describe().splitlines()
-        said = {"version": pattern.version, **pattern.to_dict(), "words": [line.strip() for line in words]}
+        said = {
+            "version": pattern.version,
+            **pattern.to_dict(),
+            "parameters": parameters,
+            "words": [line.strip() for line in words],
+        }
         sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
         return
-    print_pattern(pattern, Console(highlight=False))
+    print_pattern(pattern, Console(highlight=False), parameters)
     if svg is not None:
         print(f"picture written to {svg}", file=sys.stderr)
 
 
-def print_pattern(pattern: Pattern, console: Console) -> None:
-    """Print a pattern drawn, then in words."""
+def print_pattern(pattern: Pattern, console: Console, parameters: Sequence[Parameter] = ()) -> None:
+    """Print a pattern drawn, then in words, then its parameters with their defaults and where these come from."""
     picture = picture_of(pattern)
     console.print(Text.assemble((picture.name, "bold"), "  ", (picture.facts, "dim")))
     if picture.description:
@@ -77,7 +86,13 @@ def print_pattern(pattern: Pattern, console: Console) -> None:
     # A description's own lines aren't indented, and were printed above.
     for words in pattern.describe().splitlines()[1:]:
         if words.startswith(" "):
-            console.print(Text(f"  {printable(words)}"))
+            console.print(Padding(Text(printable(words)), (0, 0, 0, 2), expand=False))
+    if parameters:
+        console.print()
+        console.print(Text("parameters", "bold"))
+    for each in parameters:
+        said = Text.assemble((f"{each.name} = {each.default}", "bold"), "  ", (printable(each.about), "dim"))
+        console.print(Padding(said, (0, 0, 0, 2), expand=False))
 
 
 def _write(svg: str, text: str) -> None:

@@ -44,10 +44,14 @@ class CaseResult:
     Attributes:
         case: the case.
         found: the matches of its pattern that the engine gave, in the order in which they were settled.
+        outputs: the output fields of each of them.
+        timed_out: the partial matches of its pattern that the engine gave out as timed out.
     """
 
     case: PatternCase
     found: tuple[Found, ...]
+    outputs: tuple[Mapping[str, JsonValue], ...] = ()
+    timed_out: tuple[Found, ...] = ()
 
     @property
     def missing(self) -> list[Found]:
@@ -60,19 +64,59 @@ class CaseResult:
         return _without(self.found, self.case.matches)
 
     @property
+    def missing_timeouts(self) -> list[Found]:
+        """The timed-out partial matches that the case names and the engine didn't give."""
+        return [] if self.case.timed_out is None else _without(self.case.timed_out, self.timed_out)
+
+    @property
+    def unexpected_timeouts(self) -> list[Found]:
+        """The timed-out partial matches that the engine gave and the case, which looks at them, doesn't name."""
+        return [] if self.case.timed_out is None else _without(self.timed_out, self.case.timed_out)
+
+    @property
+    def wrong_outputs(self) -> list[tuple[Found, str, JsonValue, JsonValue]]:
+        """The output fields that differ: the match, the field, what the case says, what the engine gave."""
+        given: dict[frozenset[tuple[str, tuple[int, ...]]], list[Mapping[str, JsonValue]]] = {}
+        for match, fields in zip(self.found, self.outputs, strict=False):
+            given.setdefault(_key(match), []).append(fields)
+        wrong = []
+        for match, expected in zip(self.case.matches, self.case.outputs or (), strict=False):
+            ours = given.get(_key(match))
+            if not ours:
+                continue  # the match is missing, which is told as such
+            fields = ours.pop(0)
+            wrong += [
+                (match, name, value, fields.get(name))
+                for name, value in expected.items()
+                if fields.get(name) != value
+            ]
+        return wrong
+
+    @property
     def passed(self) -> bool:
-        """Whether the engine gave exactly the matches that the case names, each as often."""
-        return not self.missing and not self.unexpected
+        """Whether the engine gave exactly what the case names, each match as often."""
+        return not (
+            self.missing
+            or self.unexpected
+            or self.wrong_outputs
+            or self.missing_timeouts
+            or self.unexpected_timeouts
+        )
 
     def to_json(self) -> JsonValue:
-        """The result as a JSON value: pattern, case, passed, expected and found."""
-        return {
+        """The result as a JSON value: pattern, case, passed, expected, found, and what else the case looks at."""
+        said: dict[str, JsonValue] = {
             "pattern": self.case.pattern,
             "case": self.case.name,
             "passed": self.passed,
             "expected": self.case.matches,
             "found": self.found,
         }
+        if self.case.outputs is not None:
+            said |= {"expected_outputs": self.case.outputs, "found_outputs": self.outputs}
+        if self.case.timed_out is not None:
+            said |= {"expected_timed_out": self.case.timed_out, "found_timed_out": self.timed_out}
+        return said
 
 
 def run_case(plan: PatternPlan, case: PatternCase) -> CaseResult:
@@ -80,13 +124,19 @@ def run_case(plan: PatternPlan, case: PatternCase) -> CaseResult:
     settings = ShardSettings(
         sessions=SessionSettings(), plan=plan, partitions=1, wants_rows=True, event_columns=("message_id",)
     )
-    rows = [name for name in SCHEMA if name in QUOTED or name == "message_id"]
+    rows = [name for name in SCHEMA if name in plan.columns or name in QUOTED or name == "message_id"]
     watermark = FOREVER - 1 if case.end is None else case.end
     (batch,) = split_by_shard(case.frame(), plan, rows, 0, 1, watermark=watermark, ended=case.end is None)
     settled = Shard("case", settings).take([batch])
     matches = pl.concat([MATCHES.empty(), *(each.matches for each in settled)])
-    found = matches.filter(pl.col("pattern") == case.pattern)["stages"]
-    return CaseResult(case, tuple(_numbers(json.loads(stages)) for stages in found))
+    own = matches.filter(pl.col("pattern") == case.pattern)
+    fired = own.filter(pl.col("status") == "fired")
+    return CaseResult(
+        case,
+        tuple(_numbers(stages) for stages in fired["stages"]),
+        tuple(json.loads(fields) if fields else {} for fields in fired["outputs"]),
+        tuple(_numbers(stages) for stages in own.filter(pl.col("status") == "timed_out")["stages"]),
+    )
 
 
 def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
@@ -127,8 +177,9 @@ def _cases(folder: Path, patterns: Sequence[Pattern], name: str | None) -> tuple
     return cases
 
 
-def _numbers(stages: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
-    return {stage: tuple(int(message) for message in messages) for stage, messages in stages.items()}
+def _numbers(stages: str) -> dict[str, tuple[int, ...]]:
+    """The stages of a row of the matches, with the events' numbers for their ids."""
+    return {stage: tuple(int(message) for message in ids) for stage, ids in json.loads(stages).items()}
 
 
 def _without(matches: Sequence[Found], others: Sequence[Found]) -> list[Found]:
@@ -188,11 +239,18 @@ def _print_failure(console: Console, result: CaseResult) -> None:
         more = ", ".join(f"{key}={value}" for key, value in event.items() if key not in ("t", "event"))
         line = f"      {number:>{width}}  at {at:<10} {event['event']}" + (f"  ({more})" if more else "")
         console.print(Text(line, "dim"))
-    missing, unexpected = result.missing, result.unexpected
-    for matches, title in ((missing, "expected, not found:"), (unexpected, "found, not expected:")):
+    for matches, title in (
+        (result.missing, "expected, not found:"),
+        (result.unexpected, "found, not expected:"),
+        (result.missing_timeouts, "expected to time out, didn't:"),
+        (result.unexpected_timeouts, "timed out, not expected:"),
+    ):
         for match in matches:
             console.print(Text.assemble("      ", (title, "red"), " ", _match_words(match)))
-    right = len(result.found) - len(unexpected)
+    for match, name, expected, found in result.wrong_outputs:
+        words = f" {json.dumps(found)} instead of {json.dumps(expected)} in {_match_words(match)}"
+        console.print(Text.assemble("      ", (f"output {name} is", "red"), words))
+    right = len(result.found) - len(result.unexpected)
     if right:
         console.print(Text(f"      {right} as expected", "dim"))
 

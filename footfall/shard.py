@@ -158,6 +158,10 @@ class Shard:
         self.ended = np.zeros(self.settings.partitions, np.bool_)
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
+    @property
+    def _quoted(self) -> tuple[str, ...]:
+        return (*QUOTED, *sorted(self.settings.plan.outputs.columns.difference(QUOTED)))
+
     def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
         """Take what the source partitions have read; give out what that settles, in order."""
         arrived = [batch for batch in batches if batch.events.size]
@@ -310,7 +314,7 @@ class Shard:
         numbers = np.unique(np.concatenate(quoted))
         numbers = numbers[np.searchsorted(numbers, since) :]
         if numbers.size:
-            self.rows.keep(numbers, rows[places[numbers - since], present(rows, QUOTED)])
+            self.rows.keep(numbers, rows[places[numbers - since], present(rows, self._quoted)])
         if self.rows.wants_sweep():
             live = self.visitors.records[: self.visitors.high_water]
             live = keep_records(live, (live["used"] != 0) & (live["open"] != 0))

@@ -254,6 +254,8 @@ def _seen(action: Action, used: int, message_id: str, *, bot: bool) -> Seen:
         facts.get("field"),
         facts.get("percent"),
         bot,
+        facts.get("service"),
+        facts.get("branch"),
     )
 
 

@@ -119,9 +119,10 @@ def _high_engagements(visit: Sequence[Seen]) -> Iterator[Plant]:
 
 
 def _completed_services(visit: Sequence[Seen]) -> Iterator[Plant]:
-    return (
-        plant("service_completed", completed=(seen,)) for seen in visit if seen.event == "service_completed"
-    )
+    for seen in visit:
+        if seen.event == "service_completed":
+            found = plant("service_completed", completed=(seen,))
+            yield found._replace(output={"service": seen.service, "branch": seen.branch})
 
 
 def _bot_like_bursts(visit: Sequence[Seen]) -> Iterator[Plant]:

@@ -31,7 +31,8 @@ def rage_clicks(visit: Sequence[Seen]) -> Iterator[Plant]:
             if len(burst) < _RAGE_CLICKS and _hits(first, clicks[index]):
                 burst.append(index)
         if len(burst) == _RAGE_CLICKS and clicks[burst[-1]].at - first.at < _RAGE_WITHIN:
-            yield plant("rage_click", click=tuple(clicks[index] for index in burst))
+            found = plant("rage_click", click=tuple(clicks[index] for index in burst))
+            yield found._replace(output={"element": first.element, "path": first.path})
             start = burst[-1] + 1
         else:
             start += 1
@@ -116,9 +117,9 @@ def _clicked_fast(element: str | None) -> bool:
     if element is None:
         return False
     name = element.lower()
-    if "next" in name or "plus" in name or "minus" in name:
+    if ("next" in name and "__next" not in name) or "plus" in name or "minus" in name:
         return True
-    if "prev" in name and "preview" not in name:
+    if ("prev" in name and "preview" not in name and "prevent" not in name) or name in {"+", "-", "<", ">"}:
         return True
     if name.startswith("input"):
         return not any(kind in name for kind in ("submit", "button", "checkbox", "radio", "image"))
@@ -128,6 +129,7 @@ def _clicked_fast(element: str | None) -> bool:
 def _is_button(element: str | None) -> bool:
     if element is None:
         return False
-    if element.startswith("input") and ("submit" in element or "button" in element):
+    name = element.lower()
+    if name.startswith("input") and ("submit" in name or "button" in name):
         return True
-    return element.startswith("button") or "role=button" in element or 'role="button"' in element
+    return name.startswith("button") or "role=button" in name or 'role="button"' in name

@@ -8,7 +8,7 @@ class Seen(NamedTuple):
     """One event as the engine should see it.
 
     `at` is the event time as used, in ms; `field` is the name of a form's field, `percent` how far a page was
-    scrolled, `bot` whether the user agent names a robot.
+    scrolled, `bot` whether the user agent names a robot, `service` what is to be repaired or was, `branch` where.
     """
 
     at: int
@@ -21,6 +21,8 @@ class Seen(NamedTuple):
     field: str | None = None
     percent: float | None = None
     bot: bool = False
+    service: str | None = None
+    branch: str | None = None
 
 
 class Plant(NamedTuple):

@@ -28,6 +28,9 @@ _Partial = tuple[int, _Node, _Node]
 # A whole match: the last event taken, the first.
 _Whole = tuple[_Node, _Node]
 
+# Stage number and place of each event of a match.
+_Steps = tuple[tuple[int, int], ...]
+
 _TAKE = MoveKind.TAKE
 
 
@@ -173,6 +176,17 @@ class VisitorAutomaton:
         return len(self._partials)
 
     @property
+    def awaited_absences(self) -> int:
+        """How many of them lack nothing but the time to be over."""
+        states = self._automaton.states
+        return sum(states[partial[0]].absent for partial in self._partials)
+
+    @property
+    def holds_matches(self) -> bool:
+        """Matches are held up by a partial one that began earlier."""
+        return bool(self._held)
+
+    @property
     def remembers(self) -> bool:
         """Something is kept beside partial matches: held matches, events that forbid a beginning, or the latest."""
         return bool(self._held or self._past) or any(time is not None for time in self._absent)
@@ -266,11 +280,13 @@ class VisitorAutomaton:
         _, node, root = partial
         event, time, mask, place = arrival
         view = _View(self._automaton, node, self._past or ()) if self._automaton.has_tests else None
-        stopped = any(_holds(stop, mask, event, view) for stop in state.stops)
+        stopped = [stop for stop in state.stops if _holds(stop, mask, event, view)] if state.stops else None
         since = time - node[2]
         for move in state.moves:
             guard = move.guard
-            if mask & guard.need != guard.need or mask & guard.forbid or (stopped and not move.spared):
+            if mask & guard.need != guard.need or mask & guard.forbid:
+                continue
+            if stopped and not (move.spared and all(stop in move.spared for stop in stopped)):
                 continue
             if (move.step_ms is not None and since >= move.step_ms) or not _holds(guard, mask, event, view):
                 continue
@@ -373,12 +389,18 @@ class VisitorAutomaton:
         return place
 
     def _without_repeats(self, done: list[_Whole]) -> list[_Whole]:
-        """Leaves out matches that differ in nothing but the order of a permutation."""
+        """Leaves out matches that differ in nothing but the order of a permutation.
+
+        Equal matches of one and the same order are those of different loops: each counts.
+        """
         permuted = self._automaton.permuted
-        kept: dict[tuple[tuple[int, int], ...], _Whole] = {}
+        found: dict[_Steps, dict[_Steps, list[_Whole]]] = {}
         for last, root in done:
-            kept.setdefault(tuple((permuted[node[0]], node[3]) for node in _path(last)), (last, root))
-        return list(kept.values())
+            taken = [(node[0], node[3]) for node in _path(last)]
+            orders = found.setdefault(tuple((permuted[stage], place) for stage, place in taken), {})
+            orders.setdefault(tuple(taken), []).append((last, root))
+        kept = {id(whole[0]): whole for orders in found.values() for whole in max(orders.values(), key=len)}
+        return [whole for whole in done if id(whole[0]) in kept]
 
     def _match(self, last: _Node, time: int, *, by_time: bool, timed_out: bool = False) -> Match:
         stages = self._automaton.stages

@@ -1,66 +1,88 @@
 """Visitors who began something and didn't finish it in time."""
 
-from footfall.expression import event
-from footfall.pattern import Pattern
-from footfall.taken import last
+from footfall import Pattern, event, last
+from footfall.pattern_parameters import parameters
 
-# The inactivity that ends a session in GA4 ("By default, a session ends (times out) after 30 minutes of user
-# inactivity", support.google.com/analytics/answer/12798876) and in Footfall: who hasn't finished by then left.
-PATIENCE = "30 min"
-
-booking_abandoned = (
-    Pattern(
-        "booking_abandoned",
-        "A booking was started and not completed within 30 minutes",
-        severity="warning",
-        tags=("abandonment", "booking"),
-        owner="marketing",
-    )
-    .begin("started", event == "booking_started")
-    .not_followed_by("completed", event == "booking_completed")
-    .within(PATIENCE)
+SESSION_END = (
+    "from what was begun; 30 minutes of inactivity end a session in GA4 (support.google.com/analytics/answer/12798876) "
+    "and in Footfall: who hasn't finished by then left. Shops wait 10 minutes (developer.youcan.shop, abandoned-cart) "
+    "to an hour (dev.wix.com, onCartAbandoned)"
+)
+FORM_SESSION_END = (
+    "from the field; 30 minutes without an event end a form's session at Zuko, which then counts as abandoned "
+    "(docs.zuko.io/knowledge-base/concepts)"
 )
 
-cart_abandoned = (
-    Pattern(
-        "cart_abandoned",
-        "A product was put into the cart and no order completed within 30 minutes",
-        severity="info",
-        tags=("abandonment", "shop"),
-        owner="marketing",
-    )
-    .begin("added", event == "product_added")
-    .not_followed_by("ordered", event == "order_completed")
-    .within(PATIENCE)
-)
 
-checkout_abandoned = (
-    Pattern(
-        "checkout_abandoned",
-        "A checkout was started and no order completed within 30 minutes",
-        severity="warning",
-        tags=("abandonment", "shop"),
-        owner="marketing",
+@parameters(within=SESSION_END)
+def booking_abandoned(within: str = "30 min") -> Pattern:
+    """A booking was started and not completed."""
+    return (
+        Pattern(
+            "booking_abandoned",
+            f"A booking was started and not completed within {within}",
+            severity="warning",
+            tags=("abandonment", "booking"),
+            owner="marketing",
+        )
+        .begin("started", event == "booking_started")
+        .not_followed_by("completed", event == "booking_completed")
+        .within(within)
     )
-    .begin("started", event == "checkout_started")
-    .not_followed_by("ordered", event == "order_completed")
-    .within(PATIENCE)
-)
 
-# Each touch of a field ends the wait that the one before it began, so what stands is the last field touched: the
-# "field abandon" of form analytics ("the last field a visitor was interacting with before abandoning", Zuko,
-# zuko.io/guides/metric-definitions). `element` is the form, so that two forms don't mix.
-form_abandoned = (
-    Pattern(
-        "form_abandoned",
-        "A field of a form was filled in, and for 30 minutes no other field of it and no submission followed",
-        severity="info",
-        tags=("abandonment", "form"),
-        owner="ux",
+
+@parameters(within=SESSION_END)
+def cart_abandoned(within: str = "30 min") -> Pattern:
+    """A cart was filled and nothing was ordered."""
+    return (
+        Pattern(
+            "cart_abandoned",
+            f"A product was put into the cart and no order completed within {within}",
+            severity="info",
+            tags=("abandonment", "shop"),
+            owner="marketing",
+        )
+        .begin("added", event == "product_added")
+        .not_followed_by("ordered", event == "order_completed")
+        .within(within)
     )
-    .begin("touched", event == "form_field_changed")
-    .not_followed_by("continued", event.is_in(["form_field_changed", "form_submit"]))
-    .within(PATIENCE)
-    .same("element")
-    .output(form=last("touched").field("element"), last_field=last("touched").property_("field"))
-)
+
+
+@parameters(within=SESSION_END)
+def checkout_abandoned(within: str = "30 min") -> Pattern:
+    """A checkout was started and nothing was ordered."""
+    return (
+        Pattern(
+            "checkout_abandoned",
+            f"A checkout was started and no order completed within {within}",
+            severity="warning",
+            tags=("abandonment", "shop"),
+            owner="marketing",
+        )
+        .begin("started", event == "checkout_started")
+        .not_followed_by("ordered", event == "order_completed")
+        .within(within)
+    )
+
+
+@parameters(within=FORM_SESSION_END)
+def form_abandoned(within: str = "30 min") -> Pattern:
+    """A form was begun and not submitted; the match names the field that was touched last.
+
+    Each touch of a field ends the wait that the one before it began, so what stands is the last field touched, the
+    "field abandon" of form analytics (zuko.io/guides/metric-definitions). `element` is the form: two don't mix.
+    """
+    return (
+        Pattern(
+            "form_abandoned",
+            f"A field of a form was filled in, and for {within} no other field of it and no submission followed",
+            severity="info",
+            tags=("abandonment", "form"),
+            owner="ux",
+        )
+        .begin("touched", event == "form_field_changed")
+        .not_followed_by("continued", event.is_in(["form_field_changed", "form_submit"]))
+        .within(within)
+        .same("element")
+        .output(form=last("touched").field("element"), last_field=last("touched").property_("field"))
+    )

@@ -1,42 +1,43 @@
 """Visitors who are all attention, and nothing comes of it."""
 
-from footfall.expression import event, property_
-from footfall.pattern import Pattern
-from footfall.taken import taken
-
-# The inactivity that ends a session in GA4 (support.google.com/analytics/answer/12798876) and in Footfall: a page view
-# that long after the one before begins a visit, and the visit's conversion is waited for as long.
-VISIT = "30 min"
-
-# GA4 calls a session engaged from two page views on (same source). High engagement is our choice: five, of which four
-# differ, so that reloading one page isn't enough.
-PAGES = 5
-DIFFERENT_PAGES = 4
-
-# The depth at which GA4 counts a page as scrolled (its `scroll` event: 90% of the page's height).
-READ_PERCENT = 90
+from footfall import Pattern, event, property_, taken
+from footfall.pattern_parameters import parameters
 
 CONVERSIONS = ["booking_completed", "order_completed"]
 
-high_engagement_no_conversion = (
-    Pattern(
-        "high_engagement_no_conversion",
-        "A visit began with five page views of four pages or more, a page was then read to its end, and no booking "
-        "or order was completed within 30 minutes",
-        severity="info",
-        tags=("engagement", "conversion"),
-        owner="marketing",
-    )
-    .absent("earlier", event == "page_view", for_=VISIT)
-    .begin("pages", event == "page_view")
-    .times(PAGES)
-    .not_followed_by("converted_already", event.is_in(CONVERSIONS))
-    .followed_by(
-        "read",
-        (event == "scroll_milestone")
-        & (property_("percent", "number") >= READ_PERCENT)
-        & (taken("pages").distinct("path") >= DIFFERENT_PAGES),
-    )
-    .not_followed_by("converted", event.is_in(CONVERSIONS))
-    .within(VISIT)
+
+@parameters(
+    pages="page views at a visit's beginning; GA4 calls a session engaged from two on "
+    "(support.google.com/analytics/answer/12798876); that five are high engagement is our choice",
+    different_pages="of which so many differ; our choice, so that reloading one page isn't enough",
+    read_percent="how far a page is then scrolled; GA4's `scroll` event comes at 90% of its height "
+    "(support.google.com/analytics/answer/9216061)",
+    within="the visit's conversion is waited for as long, and a page view that long after the one before begins a "
+    "visit; 30 minutes of inactivity end a session in GA4 (support.google.com/analytics/answer/12798876) and here",
 )
+def high_engagement_no_conversion(
+    pages: int = 5, different_pages: int = 4, read_percent: int = 90, within: str = "30 min"
+) -> Pattern:
+    """A visit with many pages, one of them read to its end, and no conversion."""
+    return (
+        Pattern(
+            "high_engagement_no_conversion",
+            f"A visit began with {pages} page views of {different_pages} pages or more, a page was then read to "
+            f"{read_percent}%, and no booking or order was completed within {within}",
+            severity="info",
+            tags=("engagement", "conversion"),
+            owner="marketing",
+        )
+        .absent("earlier", event == "page_view", for_=within)
+        .begin("pages", event == "page_view")
+        .times(pages)
+        .not_followed_by("converted_already", event.is_in(CONVERSIONS))
+        .followed_by(
+            "read",
+            (event == "scroll_milestone")
+            & (property_("percent", "number") >= read_percent)
+            & (taken("pages").distinct("path") >= different_pages),
+        )
+        .not_followed_by("converted", event.is_in(CONVERSIONS))
+        .within(within)
+    )

@@ -143,7 +143,7 @@ class Engine:
     ) -> None:
         wanted = {*EVENT_COLUMNS, *ENGINE_COLUMNS, *plan.columns, "event"}
         self._decoded = [name for name in SCHEMA if name in wanted and name != "source_partition"]
-        carried = {*EVENT_COLUMNS, *QUOTED, *plan.automata.columns}
+        carried = {*EVENT_COLUMNS, *QUOTED, *plan.row_columns}
         self._rows = tuple(name for name in SCHEMA if name in carried)
         self.settings = ShardSettings(
             sessions=sessions or SessionSettings(),

@@ -2,13 +2,12 @@
 
 The patterns are those that Flink's rules allow: not-stages neither first, nor optional or looping, nor behind an
 optional stage; greedy on single stages alone, no optional stage behind a greedy one; until on unbounded loops alone; a
-trailing not_followed_by with `within` alone; a group has a stage that must come. What comes first may be an absence.
-Left out is what the semantics don't settle: a not-stage behind a looping group, or at a group's end; and, as long as
-`Features.greedy_until` is off, greedy loops with until (may an event of both kinds come after the loop was left?).
+trailing not_followed_by with `within` or a time of its own; a group has a stage that must come. What comes first may
+be absences.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
@@ -47,6 +46,34 @@ class Fewer:
 
 
 @dataclass(frozen=True)
+class Total:
+    """The sum of the numbers of the stage's events, the event at hand's added if asked for, is at least `least`."""
+
+    stage: str
+    least: int
+    plus_current: bool
+
+    def __call__(self, event: int, partial: PartialView) -> bool:
+        return sum(partial.taken(self.stage)) + (event if self.plus_current else 0) >= self.least
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Another test, of events with a bit: the matcher needn't ask it of others.
+
+    Attributes:
+        masks: the masks of the stream's events, in their order; filled by whoever has the stream.
+    """
+
+    bit: int
+    test: Near | Fewer | Total
+    masks: list[int] = field(default_factory=list, compare=False, repr=False)
+
+    def __call__(self, event: int, partial: PartialView) -> bool:
+        return bool(self.masks[event] >> self.bit & 1) and self.test(event, partial)
+
+
+@dataclass(frozen=True)
 class BeforeTaken:
     """The visitor's `count`-th event before is one that the stage took."""
 
@@ -75,7 +102,6 @@ class Features:
     skips: bool = True
     partial_tests: bool = True
     reluctant: bool = True
-    greedy_until: bool = False
 
 
 EVERYTHING = Features()
@@ -104,14 +130,14 @@ def _test(draw: Draw, names: _Names, features: Features) -> Test:
     if _rarely(draw, 12):
         return None
     if features.partial_tests and names.taking and _rarely(draw, 8):
-        stage = draw(st.sampled_from(names.taking))
-        return draw(
-            st.one_of(
-                st.builds(Near, st.just(stage), st.integers(1, 3)),
-                st.builds(Fewer, st.just(stage), st.integers(1, 3), st.integers(2, 4)),
-                st.builds(BeforeTaken, st.just(stage), st.integers(1, 2)),
-            )
+        stage = st.just(draw(st.sampled_from(names.taking)))
+        looking = st.one_of(
+            st.builds(Near, stage, st.integers(1, 3)),
+            st.builds(Fewer, stage, st.integers(1, 3), st.integers(2, 4)),
+            st.builds(Total, stage, st.integers(0, 5), st.booleans()),
         )
+        marked = st.builds(Marked, st.integers(0, BITS - 1), looking)
+        return draw(st.one_of(looking, marked, st.builds(BeforeTaken, stage, st.integers(1, 2))))
     return 1 << draw(st.integers(0, BITS - 1))
 
 
@@ -122,7 +148,7 @@ def _loop(draw: Draw, names: _Names, features: Features, *, may_be_optional: boo
     least = draw(st.integers(1, 2))
     most = draw(st.sampled_from((None, None, least, least + 1)))
     has_until = features.until and most is None and _rarely(draw, 3)
-    greedy = features.greedy and single and _rarely(draw, 3) and not (has_until and not features.greedy_until)
+    greedy = features.greedy and single and _rarely(draw, 3)
     return LoopSpec(
         least=least,
         most=most,
@@ -153,17 +179,13 @@ def _stage(
     kinds = ["single"] * 5
     kinds += ["group"] * 2 if features.groups and depth < 2 else []
     kinds += ["choices"] if features.choices else []
-    # Whether two loops around a permutation make two matches of the same events isn't settled.
-    kinds += ["members"] if features.permutations and depth == 0 else []
+    kinds += ["members"] if features.permutations else []
     kind = draw(st.sampled_from(kinds))
     single = kind in {"single", "choices"}
     loop = _loop(draw, names, features, may_be_optional=may_be_optional, single=single)
     step = draw(st.integers(1, 5)) if features.steps and _rarely(draw, 8) else None
     if kind == "single":
-        one = _single(draw, names, features, contiguity)
-        # A greedy loop of every event starves what follows: nothing to compare but when that is noticed.
-        loop = replace(loop, greedy=loop.greedy and one.test is not None)
-        return replace(one, loop=loop, step_within_ms=step)
+        return replace(_single(draw, names, features, contiguity), loop=loop, step_within_ms=step)
     stage = StageSpec(names.next(takes=False), contiguity, loop=loop, step_within_ms=step)
     if kind == "group":
         return replace(stage, group=tuple(_sequence(draw, names, features, depth + 1, most=2)))
@@ -173,8 +195,7 @@ def _stage(
     )
     if kind == "members":
         return replace(stage, members=parts)
-    every = any(part.test is None for part in parts)
-    return replace(stage, choices=parts, loop=replace(loop, greedy=loop.greedy and not every))
+    return replace(stage, choices=parts)
 
 
 def _sequence(draw: Draw, names: _Names, features: Features, depth: int, *, most: int) -> list[StageSpec]:
@@ -189,19 +210,35 @@ def _sequence(draw: Draw, names: _Names, features: Features, depth: int, *, most
         if before is not None and features.nots and may_precede_not(before) and _rarely(draw, 4):
             stages.append(_absence(draw, names, features))
         stages.append(_stage(draw, names, features, contiguity, depth, may_be_optional=may_be_optional))
+    if depth > 0 and features.nots and _may_end_absent(stages[-1]) and _rarely(draw, 6):
+        stages.append(_absence(draw, names, features))
     return stages
 
 
 def may_precede_not(stage: StageSpec) -> bool:
-    """Whether a not-stage may stand behind this one, and it is settled what that means."""
-    loops = not (stage.loop.least == stage.loop.most == 1)
-    return not stage.loop.optional and not (loops and (stage.group or stage.members))
+    """Whether a not-stage may stand behind this one."""
+    return not stage.loop.optional
 
 
 def _absence(draw: Draw, names: _Names, features: Features) -> StageSpec:
     contiguity: Contiguity = draw(st.sampled_from(("not_next", "not_followed_by")))
-    test = _test(draw, names, features)
-    return StageSpec(names.next(takes=False), contiguity, 1 if test is None else test)
+    tests = [_test(draw, names, features) for _ in range(2)]
+    stage = StageSpec(names.next(takes=False), contiguity, tests[0])
+    return stage if tests[0] is not None else replace(stage, test=1 if tests[1] is None else tests[1])
+
+
+def _may_end_absent(stage: StageSpec) -> bool:
+    """Whether a not-stage may stand behind this one at the end: an absence at the end is of one kind."""
+    return may_precede_not(stage) and not _forbids(stage)
+
+
+def _ends_absent(stage: StageSpec) -> bool:
+    """Whether an absence that only time can prove ends it."""
+    return stage.contiguity == "not_followed_by" or (bool(stage.group) and _ends_absent(stage.group[-1]))
+
+
+def _forbids(stage: StageSpec) -> bool:
+    return stage.contiguity in {"not_next", "not_followed_by"} or any(map(_forbids, stage.group[-1:]))
 
 
 def _has_steps(stages: Iterable[StageSpec]) -> bool:
@@ -211,35 +248,45 @@ def _has_steps(stages: Iterable[StageSpec]) -> bool:
     )
 
 
+def _has_not_next(stages: Iterable[StageSpec]) -> bool:
+    return any(stage.contiguity == "not_next" or _has_not_next(stage.group) for stage in stages)
+
+
 @st.composite
 def patterns(draw: Draw, features: Features = EVERYTHING) -> PatternSpec:
     """A pattern of up to three stages that take events, groups and permutations counting as one."""
     names = _Names()
-    stages: list[StageSpec] = []
-    if features.absence and _rarely(draw, 8):
-        gone = draw(st.integers(1, 5))
+    absences = []
+    while features.absence and len(absences) < 2 and _rarely(draw, 8):
+        gone = draw(st.sampled_from((None, 1, 2, 3, 5)))
         bit = 1 << draw(st.integers(0, BITS - 1))
-        stages.append(StageSpec(names.next(takes=False), "not_followed_by", bit, absent_ms=gone))
-    stages += _sequence(draw, names, features, 0, most=3)
-    if stages[0].absent_ms is not None:
-        stages[1] = replace(stages[1], contiguity="relaxed")
+        absences.append(StageSpec(names.next(takes=False), "not_followed_by", bit, absent_ms=gone))
+    stages = _sequence(draw, names, features, 0, most=3)
+    if absences:
+        stages[0] = replace(stages[0], contiguity="relaxed")
     within = draw(st.integers(2, 9)) if features.bounds and draw(st.booleans()) else None
-    if features.nots and may_precede_not(stages[-1]) and _rarely(draw, 4):
+    if features.nots and _may_end_absent(stages[-1]) and _rarely(draw, 4):
         last = _absence(draw, names, features)
-        if within is not None or last.contiguity == "not_next":
-            stages.append(last)
+        if last.contiguity == "not_followed_by" and features.steps and _rarely(draw, 3):
+            last = replace(last, step_within_ms=draw(st.integers(1, 5)))
+        stages.append(last)
+    own_time = not stages[-1].group and stages[-1].step_within_ms is not None
+    if within is None and _ends_absent(stages[-1]) and not own_time:
+        within = draw(st.integers(2, 9))
     skip: Skip = draw(st.sampled_from(_SKIPS)) if features.skips else "no_skip"
     to_stage = skip in {"to_first", "to_last"}
-    trailing = stages[-1].contiguity in {"not_next", "not_followed_by"}
+    may_time_out = within is not None and not _forbids(stages[-1])
+    # A way on that asks for what not_next forbids ends by a bound of its own, or is never there: not worth telling.
+    may_time_out = may_time_out and not (_has_steps(stages) and _has_not_next(stages))
     return PatternSpec(
         name="random",
-        stages=tuple(stages),
+        stages=(*absences, *stages),
         within_ms=within,
         skip=skip,
         skip_stage=draw(st.sampled_from(names.taking)) if to_stage else None,
+        skip_must_hit=to_stage and _rarely(draw, 4),
         looks_back=2 if features.partial_tests else 0,
-        # Whether a way on that a step's bound ends is a time-out of its own isn't settled, either.
-        gives_timeouts=within is not None and not trailing and not _has_steps(stages) and draw(st.booleans()),
+        gives_timeouts=may_time_out and draw(st.booleans()),
     )
 
 

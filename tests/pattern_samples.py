@@ -44,4 +44,6 @@ ABSENCE = (
     .check()
 )
 
+LOOP = Pattern("loop").begin("click", event == "click").times(3).within("1 s").check()
+
 PLAIN = Pattern("plain").begin("any event").next("next one", event == "b").check()

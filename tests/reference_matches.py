@@ -18,6 +18,7 @@ items; `_ways_on` reads off it which events could be taken next, and under which
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from footfall.pattern_spec import PatternSpec, StageSpec, Test
 
@@ -167,7 +168,8 @@ class _Passed:
         guards = self.guards
         if stage.loop.greedy and stage.loop.least != stage.loop.most:
             guards = (*guards, _Guard(tuple(test for _, test in _names(stage)), own_until))
-        return replace(self, label=(*self.label, word, stage.name), guards=guards, trailing=())
+        trailing = self.trailing if word == "after" else ()
+        return replace(self, label=(*self.label, word, stage.name), guards=guards, trailing=trailing)
 
 
 def _forbids(stage: StageSpec) -> bool:
@@ -192,15 +194,17 @@ def _to_do(
 
 
 def _begun_nots(to_do: tuple[_Item, ...]) -> tuple[StageSpec, ...]:
-    """What stands behind a loop as a not_followed_by is in force from the loop's first event on."""
+    """What stands behind a loop as a not_followed_by is in force from the loop's first event on.
+
+    That goes for all of the loop: what is still to come of its round may stand before it.
+    """
     found: list[StageSpec] = []
     in_loop = False
     for item in to_do:
         if isinstance(item, _More):
             in_loop = True
-        elif in_loop and isinstance(item, _First) and _forbids(item.stage):
-            if item.stage.contiguity == "not_followed_by":
-                found.append(item.stage)
+        elif in_loop and isinstance(item, _First) and item.stage.contiguity == "not_followed_by":
+            found.append(item.stage)
         else:
             in_loop = False
     return tuple(found)
@@ -299,6 +303,7 @@ class _Partial:
     Attributes:
         path: which ways it went, and the places of their events in the stream: what makes it one match.
         first: the place of its first event in the stream.
+        nots: those of all its ways, also of those whose time is over.
     """
 
     taken: Taken
@@ -307,6 +312,8 @@ class _Partial:
     start: int
     last: int
     ways: tuple[_Way, ...]
+    nots: tuple[StageSpec, ...] = ()
+    next_nots: tuple[StageSpec, ...] = ()
     fresh: bool = True
 
 
@@ -390,10 +397,11 @@ class _Run:
     def _begin(self, place: int, complete: list[_Partial]) -> list[_Partial]:
         _, time, _ = self.events[place]
         stages = self.spec.stages
-        absences = [stage for stage in stages[:1] if _forbids(stage)]
+        absences = list(takewhile(_forbids, stages))
         for absence in absences:
             for earlier in range(place):
-                recent = self.events[earlier][1] > time - (absence.absent_ms or 0)
+                since = -math.inf if absence.absent_ms is None else time - absence.absent_ms
+                recent = self.events[earlier][1] > since
                 if recent and self._passes(earlier, ())(absence.test):
                     return []
         nothing = _Partial((), (), place, time, time, ())
@@ -407,9 +415,9 @@ class _Run:
 
     def _go_on(self, partial: _Partial, place: int, complete: list[_Partial]) -> list[_Partial]:
         passes = self._passes(place, partial.taken)
-        if partial.fresh and any(passes(stage.test) for way in partial.ways for stage in way.next_nots):
+        if partial.fresh and any(passes(stage.test) for stage in partial.next_nots):
             return []
-        forbidden = any(passes(stage.test) for way in partial.ways for stage in way.nots)
+        forbidden = any(passes(stage.test) for stage in partial.nots)
         found = []
         for way in partial.ways:
             if self._stops(way, passes, fresh=partial.fresh) or self._gives_way(partial, way, place, passes):
@@ -419,7 +427,8 @@ class _Run:
                     found += self._taking(partial, way, place, passes, complete)
                 continue
             lifted = tuple(guard for guard in way.guards if not (partial.fresh and _lifted(guard, passes)))
-            waiting = replace(partial, ways=(replace(way, guards=lifted),), fresh=False)
+            left = (replace(way, guards=lifted),)
+            waiting = replace(partial, ways=left, nots=way.nots, fresh=False)
             if not way.ends:
                 found += self._taking(partial, way, place, passes, complete)
                 if _may_skip(way, passes):
@@ -466,6 +475,8 @@ class _Run:
             path=(*partial.path, (way.label, place)),
             last=time,
             ways=tuple(on for on in ways if not on.ends or on.trailing),
+            nots=tuple(stage for on in ways for stage in on.nots),
+            next_nots=tuple(stage for on in ways for stage in on.next_nots),
             fresh=True,
         )
         if any(on.ends and not on.trailing for on in ways):

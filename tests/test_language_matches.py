@@ -10,7 +10,7 @@ from footfall.envelope import SCHEMA
 from footfall.expression import event, field, subtype
 from footfall.pattern import Pattern, all_of_any_order, either, stage
 from footfall.pattern_lowering import ConditionBits, EventValues, lower
-from footfall.taken import any_of, first, last, prev, taken
+from footfall.taken_events import any_of, first, last, prev, taken
 from footfall.visitor_automaton import Match, VisitorAutomaton
 
 A, B, C, D = (event == name for name in "abcd")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from footfall.errors import PatternError
 from footfall.expression import event, field
 from footfall.pattern import Pattern, Stage, all_of_any_order, either, pattern_list, stage
-from footfall.taken import any_of, first, last, taken
+from footfall.taken_events import any_of, first, last, taken
 
 CLICK = event == "click"
 

@@ -14,6 +14,7 @@ from footfall.pattern import Pattern
 from footfall.pattern_cases import case_file, event_counts, load_case_files, load_cases
 from footfall.pattern_files import load_patterns
 from footfall.pattern_stage import all_of_any_order, stage
+from footfall.taken_events import last
 
 RAGE = (
     Pattern("rage").begin("click", event == "click").times(2).not_followed_by("n", event == "x").within("1 s")
@@ -46,7 +47,7 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = [
         {"t": "1 s", "event": "click", "element": "#buy", "x": 3, "value": 99.5, "service": "iphone"},
         {"t": 500, "event": "page_view", "visitor": "anna"},
-        {"t": 600, "event": "click"},
+        {"t": 600, "event": "click", "bot": True},
     ]
     write(tmp_path, [{"name": "one", "events": events, "matches": [{"click": [2, 0]}]}])
     (case,) = load_cases(tmp_path, [RAGE])
@@ -54,6 +55,7 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
     frame = case.frame()
     assert frame.schema == SCHEMA
     assert frame["message_id"].to_list() == ["0", "1", "2"]
+    assert frame["bot"].to_list() == [False, False, True]
     assert frame["visitor_id"].to_list() == ["v", "anna", "v"]
     assert frame["value"].to_list() == [99_500_000, None, None]
     assert frame["properties"].to_list() == ['{"service": "iphone"}', "{}", "{}"]
@@ -64,8 +66,24 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ({"name": "c", "events": []}, "exactly events, matches, name"),
-        ({"name": "c", "events": 3, "matches": []}, "are lists"),
+        (
+            {"name": "c", "events": []},
+            "a case has events, matches, name, and it may have end, outputs, timed_out",
+        ),
+        ({"name": "c", "events": 3, "matches": []}, "events is a list, not 3"),
+        ({"name": "c", "events": [], "matches": [], "outputs": {}}, "outputs is a list"),
+        ({"name": "c", "events": [], "matches": [], "more": 1}, "it may have end, outputs, timed_out; found"),
+        ({"name": "c", "events": [{**CLICK, "bot": 1}], "matches": []}, "bot is true or false, not 1"),
+        ({"name": "c", "events": [], "matches": [], "outputs": [3]}, "outputs are objects"),
+        (
+            {"name": "c", "events": [], "matches": [], "outputs": [{}]},
+            "one for each match; 1 stand beside 0 matches",
+        ),
+        (
+            {"name": "c", "events": [], "matches": [], "outputs": [{"size": 1}]},
+            "no output field 'size'; there are none",
+        ),
+        ({"name": "c", "events": [], "matches": [], "timed_out": []}, "it would with .with_timeouts()"),
         ({"name": "c", "events": [CLICK], "matches": [], "end": "soon"}, "end: 'soon' is no length of time"),
         ({"name": "c", "events": [{**CLICK, "t": 2}], "matches": [], "end": 1}, "has events after its end"),
         ({"name": "c", "events": [{"t": 0}], "matches": []}, "event 0: it has no 'event'"),
@@ -81,7 +99,10 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
             "names the events of click",
         ),
         ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [0, 2]}]}, "aren't numbers of events"),
-        ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [True, 0]}]}, "aren't numbers of"),
+        (
+            {"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [True, 0]}]},
+            "aren't numbers of events; the case has 0 to 1",
+        ),
         ({"name": "c", "events": [CLICK, CLICK], "matches": [{"click": [0]}]}, "takes 2 events, not 1"),
         ({"name": "c", "events": [CLICK, CLICK], "matches": [{}]}, "names the events of click"),
         (
@@ -93,6 +114,32 @@ def test_a_case_gives_a_frame_in_the_envelope(tmp_path: Path) -> None:
 def test_a_wrong_case_is_refused(tmp_path: Path, case: dict[str, Any], words: str) -> None:
     write(tmp_path, [case])
     assert words in problem_of(tmp_path)
+
+
+def test_outputs_and_partial_matches_that_time_out_are_read(tmp_path: Path) -> None:
+    pattern = (
+        Pattern("rage")
+        .begin("click", event == "click")
+        .followed_by("x", event == "x")
+        .within("1 s")
+        .with_timeouts()
+        .output(where=last("click").field("element"), size=last("click").property_("size", "number"))
+        .check()
+    )
+    events = [{**CLICK, "size": 3}, {"t": 1, "event": "x"}, {"t": 2, "event": "click"}]
+    case: dict[str, Any] = {"name": "c", "events": events, "matches": [{"click": [0], "x": [1]}]}
+    write(tmp_path, [case])
+    (bare,) = load_cases(tmp_path, [pattern])
+    assert (bare.outputs, bare.timed_out) == (None, None)
+    write(tmp_path, [{**case, "outputs": [{"size": 3}], "timed_out": [{"click": [2]}]}])
+    (whole,) = load_cases(tmp_path, [pattern])
+    assert (whole.outputs, whole.timed_out) == (({"size": 3},), ({"click": (2,)},))
+    write(tmp_path, [{**case, "outputs": [{"site": 3}]}])
+    with pytest.raises(PatternFilesError, match=r"no output field 'site'; there are where, size"):
+        load_cases(tmp_path, [pattern])
+    write(tmp_path, [{**case, "timed_out": [{"klick": [2]}]}])
+    with pytest.raises(PatternFilesError, match="names the events of click, x"):
+        load_cases(tmp_path, [pattern])
 
 
 def test_a_wrong_file_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from footfall.errors import PatternError
 from footfall.expression import event, field
 from footfall.pattern import Pattern, Stage, all_of_any_order, either, stage
-from footfall.taken import any_of, first, last, prev, taken
+from footfall.taken_events import any_of, first, last, prev, taken
 
 A, B, C = event == "a", event == "b", event == "c"
 START = Pattern("p").begin("a", A)

@@ -151,6 +151,26 @@ def test_patterns_that_a_run_does_not_see_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_patterns_with_parameters_are_checked_with_their_defaults(tmp_path: Path) -> None:
+    text = HEAD + (
+        "from footfall.pattern_parameters import parameters\n"
+        '@parameters(times="how many")\n'
+        "def many(times: int = 2) -> Pattern:\n"
+        '    return Pattern("many").begin("a", event == "a").times(times)\n'
+        '@parameters(times="how many")\n'
+        "def none(times: int = 0) -> Pattern:\n"
+        "    made = (\n"
+        '        Pattern("none").begin("a", event == "a").times(times)\n'
+        "    )\n"
+        "    return made\n"
+    )
+    found = checked(tmp_path, text)
+    assert [pattern.name for pattern in found.patterns] == ["many"]
+    ((line, pattern, stage, message),) = problems(found)
+    assert (line, pattern, stage) == (11, "none", "a")
+    assert message.startswith("times")
+
+
 def test_cases_are_looked_at_too(tmp_path: Path) -> None:
     text = HEAD + GOOD
     path = tmp_path / "cases" / "good.json"
@@ -164,7 +184,7 @@ def test_cases_are_looked_at_too(tmp_path: Path) -> None:
     write_cases(tmp_path, "good", [{"name": "x"}])
     (told,) = checked(tmp_path, text).problems
     assert (told.file, told.pattern) == (str(path), "good")
-    assert "a case has exactly" in told.message
+    assert "a case has events, matches, name" in told.message
 
 
 def test_a_json_file_is_checked(tmp_path: Path) -> None:

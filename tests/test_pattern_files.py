@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from footfall.errors import PatternFilesError, UsageError
+from footfall.errors import PatternError, PatternFilesError, UsageError
 from footfall.expression import event
 from footfall.pattern import Pattern
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import load_patterns, read_folder, shipped_pattern
 from footfall.simulate_plants import PATTERNS
 
 HEAD = "from footfall.expression import event\nfrom footfall.pattern import Pattern\n"
@@ -54,6 +54,68 @@ def test_python_and_json_files_are_read_from_any_folder(tmp_path: Path) -> None:
     assert found[0] == pattern
 
 
+PARAMETRIC = """
+from footfall.pattern_parameters import parameters
+
+
+@parameters(times="how many")
+def many(times: int = 2) -> Pattern:
+    return Pattern("many").begin("a", event == "x").times(times)
+
+
+also = many
+"""
+
+
+def test_a_pattern_with_parameters_counts_with_its_defaults(tmp_path: Path) -> None:
+    write(tmp_path, "p.py", HEAD + PARAMETRIC + 'plain = Pattern("plain").begin("a", event == "x")\n')
+    found = read_folder(tmp_path)
+    assert [(each.name, each.stages[0].times) for each in found.patterns] == [("many", 2), ("plain", 1)]
+    assert set(found.parametric) == {"many"}
+    assert found.parametric["many"](times=5).stages[0].times == 5
+    assert load_patterns(tmp_path) == found.patterns
+
+
+@pytest.mark.parametrize(
+    ("changed", "line", "words"),
+    [
+        (("= 2", "= -2"), 9, "pattern 'many', stage 'a': times"),
+        (
+            ('"many")', '"few")'),
+            8,
+            "pattern 'many': the function many has to return a pattern of its own name",
+        ),
+        (("event ==", "1 / 0 =="), 9, "ZeroDivisionError"),
+        (('times="how many"', ""), 7, "nothing is said about parameter 'times'"),
+        ((".times(times)", '.not_followed_by("b", event == "y")'), 8, "an absence at the end needs .within"),
+    ],
+)
+def test_faults_of_a_pattern_with_parameters_are_told_with_their_line(
+    tmp_path: Path, changed: tuple[str, str], line: int, words: str
+) -> None:
+    path = write(tmp_path, "p.py", HEAD + PARAMETRIC.replace(*changed))
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith(f"{path}, line {line}: ")
+    assert words in problem
+
+
+def test_a_shipped_pattern_is_varied_in_a_line(tmp_path: Path) -> None:
+    head = "from footfall.pattern_files import shipped_pattern\n"
+    write(tmp_path, "p.py", head + 'rage = shipped_pattern("rage_click", times=4)\n')
+    (rage,) = load_patterns(tmp_path)
+    assert (rage.name, rage.stages[0].times) == ("rage_click", 4)
+    assert shipped_pattern("rage_click") in load_patterns()
+    assert shipped_pattern("service_completed") in load_patterns()
+    with pytest.raises(UsageError, match="no shipped pattern 'rage'; there are booking_abandoned, "):
+        shipped_pattern("rage")
+    with pytest.raises(
+        PatternError, match="'rage_click': it has no parameter 'clicks'; there are times, within, dist"
+    ):
+        shipped_pattern("rage_click", clicks=4)
+    with pytest.raises(PatternError, match="'service_completed': it has no parameters"):
+        shipped_pattern("service_completed", within="1 d")
+
+
 def test_a_changed_file_is_read_as_it_is_now(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path, "p.py", HEAD + f'p = Pattern("{name}").begin("a", event == "x")\n')
@@ -89,6 +151,24 @@ def test_all_that_is_wrong_is_said_at_once_with_file_and_line(tmp_path: Path) ->
     assert len(problems) == len(starts)
     for problem, start in zip(problems, starts, strict=True):
         assert problem.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("from footfall import Patern\n", "did you mean Pattern?"),
+        ("from footfall import zzz\n", "cannot import name 'zzz'"),
+        ('p = Pattern("p")\n', "write: from footfall import Pattern"),
+        ("p = evnt\n", "did you mean event"),
+        (HEAD + 'p = Pattern("p").begin("a", event == "a").folowed_by("b")\n', "did you mean followed_by or"),
+        (HEAD + 'p = Pattern("p", severty="info")\n', "did you mean severity?"),
+        ("import footfal\n", "No module named 'footfal'"),
+    ],
+)
+def test_names_like_a_wrong_one_are_told(tmp_path: Path, text: str, hint: str) -> None:
+    write(tmp_path, "p.py", text)
+    (problem,) = problems_of(tmp_path)
+    assert hint in problem
 
 
 def test_a_mistake_in_logic_points_at_its_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from footfall.expression import event, field, property_
 from footfall.pattern import Pattern, all_of_any_order, either, stage
 from footfall.pattern_lowering import ConditionBits, EventValues, TakenTest, lower
 from footfall.pattern_spec import LoopSpec, PatternSpec, StageSpec
-from footfall.taken import any_of, last, prev, taken
+from footfall.taken_events import any_of, last, prev, taken
 
 A, B, C = event == "a", event == "b", event == "c"
 

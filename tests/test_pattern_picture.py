@@ -1,9 +1,17 @@
 import pytest
 from pattern_samples import ABSENCE, PLAIN, RICH
 
-from footfall.expression import event
+from footfall.expression import event, field
 from footfall.pattern import Pattern
-from footfall.pattern_picture import ChoiceBox, GroupBox, Guard, StageBox, picture_of, printable
+from footfall.pattern_picture import (
+    LONGEST_CONDITION,
+    ChoiceBox,
+    GroupBox,
+    Guard,
+    StageBox,
+    picture_of,
+    printable,
+)
 
 
 def test_a_plain_pattern() -> None:
@@ -26,6 +34,20 @@ def test_an_absence_at_the_end_guards_the_way_to_the_match() -> None:
     assert picture.end.words == "once 10 min have passed"
     assert picture.within == "less than 10 min"
     assert picture.to_the_end
+
+
+def test_conditions_that_all_must_hold_have_a_line_each_and_long_ones_are_cut() -> None:
+    many = field("element").is_in([f"button-{number}" for number in range(100)])
+    picture = picture_of(
+        Pattern("p").begin("a", (event == "a") & ((field("x") > 1) | (field("y") > 1)) & many).check()
+    )
+    shape = picture.steps[0].shape
+    assert isinstance(shape, StageBox)
+    first, second, third = shape.condition.split("\n")
+    assert (first, second) == ("event is 'a'", "and (x is greater than 1 or y is greater than 1)")
+    assert third.startswith("and element is one of 'button-0', ")
+    assert third.endswith("…")
+    assert len(third) <= LONGEST_CONDITION + len("and ")
 
 
 def test_an_absence_since_the_last_event() -> None:

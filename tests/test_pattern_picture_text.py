@@ -1,11 +1,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pattern_samples import ABSENCE, PLAIN, RICH
+from pattern_samples import ABSENCE, LOOP, PLAIN, RICH
 from rich.cells import cell_len
 from test_pattern_picture_svg import PICTURES
 
-from footfall.pattern_files import load_patterns
 from footfall.pattern_picture import Picture, picture_of
 from footfall.pattern_picture_text import NARROWEST, picture_text
 
@@ -15,8 +14,7 @@ def lines_of(picture: Picture, width: int = 80) -> list[str]:
 
 
 def test_a_loop_within_a_second() -> None:
-    (rage,) = (pattern for pattern in load_patterns() if pattern.name == "rage_click")
-    assert lines_of(picture_of(rage)) == [
+    assert lines_of(picture_of(LOOP)) == [
         "      ●",
         "      │  starts with",
         "      ▼",

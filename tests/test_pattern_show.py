@@ -40,12 +40,28 @@ def test_a_pattern_is_drawn_and_said_in_words() -> None:
     ]
 
 
+def test_parameters_are_shown_with_where_they_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    show_pattern(None, "rage_click", svg=None, as_json=False)
+    shown = capsys.readouterr().out.split("parameters\n")[1]
+    assert shown.splitlines()[0].startswith("  times = 3  clicks; PostHog's default")
+    assert "within = 1 s" in shown
+    show_pattern(None, "service_completed", svg=None, as_json=False)
+    assert "parameters" not in capsys.readouterr().out
+
+
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     show_pattern(None, "rage_click", svg=None, as_json=True)
     said = json.loads(capsys.readouterr().out)
     assert said["version"] == RAGE.version
     assert said["stages"] == RAGE.to_dict()["stages"]
-    assert said["words"][0] == "rage_click: Three clicks on one element within a second"
+    assert said["words"][0] == f"rage_click: {RAGE.description}"
+    assert [(each["name"], each["default"]) for each in said["parameters"]] == [
+        ("times", 3),
+        ("within", "1 s"),
+        ("distance_px", 30),
+    ]
+    show_pattern(None, "service_completed", svg=None, as_json=True)
+    assert json.loads(capsys.readouterr().out)["parameters"] == []
 
 
 def test_the_picture_goes_to_a_file_or_to_standard_output(

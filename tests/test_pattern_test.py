@@ -12,6 +12,7 @@ from footfall.pattern_cases import PatternCase, load_cases
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_test import CaseResult, run_case
 from footfall.settings import Settings
+from footfall.taken_events import last
 
 SOURCE = """
 from footfall.expression import event
@@ -67,6 +68,46 @@ def test_the_engine_decides() -> None:
     assert found.found == ({"a": (0,), "b": (2,)},)
 
 
+def test_output_fields_that_a_case_names_are_compared() -> None:
+    pair = (
+        Pattern("pair")
+        .begin("a", event == "a")
+        .followed_by("b", event == "b")
+        .output(where=last("b").field("element"), size=last("b").property_("size", "number"))
+    )
+    first, second = {"a": (0,), "b": (2,)}, {"a": (1,), "b": (2,)}
+    events = (A, A, {**B, "size": 2.5})
+
+    def run(*outputs: dict[str, Any]) -> CaseResult:
+        case = PatternCase("pair", "c", events, (first, second), outputs=outputs or None)
+        return run_case(PatternPlan.compile([pair]), case)
+
+    assert run().passed
+    assert run({"where": "#buy", "size": 2.5}, {}).passed
+    wrong = run({}, {"where": "#menu", "size": 2.5})
+    assert not wrong.passed
+    assert wrong.wrong_outputs == [(second, "where", "#menu", "#buy")]
+    assert wrong.to_json()["found_outputs"] == ({"where": "#buy", "size": 2.5},) * 2
+    assert "found_outputs" not in run().to_json()
+
+
+def test_partial_matches_that_time_out_are_no_matches_and_are_compared_where_a_case_names_them() -> None:
+    pair = (
+        Pattern("pair").begin("a", event == "a").followed_by("b", event == "b").within("1 s").with_timeouts()
+    )
+
+    def run(timed_out: tuple[dict[str, tuple[int, ...]], ...] | None) -> CaseResult:
+        case = PatternCase("pair", "c", (A, B), (), timed_out=timed_out)
+        return run_case(PatternPlan.compile([pair]), case)
+
+    assert run(None).passed
+    assert run(({"a": (0,)},)).passed
+    too_few, too_many = run(()), run(({"a": (0,)}, {"a": (0,)}))
+    assert (too_few.passed, too_few.unexpected_timeouts) == (False, [{"a": (0,)}])
+    assert (too_many.passed, too_many.missing_timeouts) == (False, [{"a": (0,)}])
+    assert too_few.to_json()["found_timed_out"] == ({"a": (0,)},)
+
+
 def test_only_the_matches_of_the_case_s_pattern_count() -> None:
     pair = Pattern("pair").begin("a", event == "a").followed_by("b", event == "b")
     alone = Pattern("alone").begin("a", event == "a")
@@ -115,6 +156,27 @@ def test_cases_that_fail_show_their_events_and_matches(
         "1  at 1 s        b  (element=#buy)",
         "found, not expected: a 0; b 1",
         "1 of 3 cases passed",
+    ]
+
+
+def test_outputs_and_timeouts_that_differ_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = SOURCE + (
+        'given = pair.within("5 s").with_timeouts().output(size=last("b").property_("size"))\n'
+        'given = replace(given, name="given")\n'
+    )
+    head = "from dataclasses import replace\nfrom footfall import last\n"
+    (tmp_path / "given.py").write_text(head + source, encoding="utf-8")
+    case = {**GOOD, "outputs": [{"size": "XL"}], "timed_out": [{"a": [0]}]}
+    write(tmp_path, "given", case)
+    assert run(tmp_path, "given") == 1
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[4:] == [
+        "expected to time out, didn't: a 0",
+        'output size is null instead of "XL" in a 0; b 1',
+        "1 as expected",
+        "0 of 1 cases passed",
     ]
 
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import polars as pl
 
+from conformance.case_format import Json, check_pattern
 from footfall.expression import Expression, constant, field
 from footfall.expression_nodes import AllOf, AnyOf, Comparison
 from footfall.pattern import Pattern, Stage
-from footfall.taken import first, last, taken
-
-Json = dict[str, Any]
+from footfall.taken_events import first, last, taken
 
 CASE_SCHEMA = pl.Schema(
     {
@@ -42,12 +41,16 @@ def schema_of(events: Iterable[Mapping[str, Any]]) -> pl.Schema:
     return pl.Schema(schema)
 
 
-def pattern_of(case_pattern: Json, schema: pl.Schema = CASE_SCHEMA) -> Pattern:
-    """A case's pattern.
+def pattern_of(
+    case_pattern: Json, schema: pl.Schema = CASE_SCHEMA, *, gives_timeouts: bool = False
+) -> Pattern:
+    """A case's pattern; with `gives_timeouts` it gives out partial matches that time out.
 
     Raises:
         PatternError: it is no valid one.
+        CaseFormatError: it says what the format doesn't know.
     """
+    check_pattern(case_pattern)
     pattern = Pattern("case", schema=schema)
     step = None
     within, stages = case_pattern.get("within_ms"), case_pattern["stages"]
@@ -57,7 +60,8 @@ def pattern_of(case_pattern: Json, schema: pl.Schema = CASE_SCHEMA) -> Pattern:
         pattern = pattern.with_stage(_stage(stage, f"stage {number}", step))
     if within is not None and step is None:
         pattern = pattern.within(within)
-    return _skipping(pattern, case_pattern).check()
+    pattern = _skipping(pattern, case_pattern)
+    return (pattern.with_timeouts() if gives_timeouts else pattern).check()
 
 
 def condition_of(predicate: Json | None) -> Expression | None:

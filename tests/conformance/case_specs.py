@@ -7,9 +7,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from conformance.case_format import Json
 from footfall.pattern_spec import LoopSpec, PartialView, PatternSpec, StageSpec, Test
-
-Json = dict[str, Any]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -110,6 +109,10 @@ class CaseTests:
                 result = min(known, default=None)
             case "max":
                 result = max(known, default=None)
+            case "mean":
+                result = sum(known) / len(known) if known else None
+            case "distinct":
+                result = len(set(known))
             case other:
                 message = f"no such aggregate: {other}"
                 raise ValueError(message)
@@ -161,10 +164,11 @@ def _stage(stage: Json, tests: CaseTests, place: str) -> StageSpec:
 
 
 def _loop(quantifier: Json, tests: CaseTests) -> LoopSpec:
+    least = quantifier["min"]
     return LoopSpec(
-        least=quantifier["min"],
+        least=max(least, 1),
         most=quantifier["max"],
-        optional=bool(quantifier.get("optional")),
+        optional=bool(quantifier.get("optional")) or least == 0,
         inner=quantifier.get("inner", "relaxed"),
         greedy=bool(quantifier.get("greedy")),
         until=tests.test(quantifier.get("until")),

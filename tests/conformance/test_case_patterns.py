@@ -1,16 +1,14 @@
 """The language against the conformance cases: their patterns, written in it and lowered, give the same matches."""
 
-from collections import Counter
-from typing import Any
-
 import polars as pl
 import pytest
 
-from conformance.case_patterns import Json, pattern_of, schema_of
+from conformance.case_format import CaseFormatError, Json, check_case
+from conformance.case_patterns import pattern_of, schema_of
+from conformance.case_run import CaseRun
 from footfall.automaton import Automaton
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import ConditionBits, EventValues, lower
-from footfall.visitor_automaton import Match, VisitorAutomaton
 
 
 class _Evaluated:
@@ -18,14 +16,15 @@ class _Evaluated:
 
     def __init__(self, case: Json) -> None:
         schema = schema_of(case["events"])
-        self.pattern = pattern_of(case["pattern"], schema)
+        pattern = pattern_of(case["pattern"], schema, gives_timeouts="expect_timeouts" in case)
+        assert Pattern.from_json(pattern.to_json(), schema=schema) == pattern
         bits, values = ConditionBits(), EventValues(schema)
-        self.automaton = Automaton(lower(self.pattern, bits, values))
+        self.automaton = Automaton(lower(pattern, bits, values))
         rows = [{name: event.get(name) for name in schema} for event in case["events"]]
         frame = pl.DataFrame(rows, schema=schema)
         answers = [frame.select(condition.to_polars(schema)).to_series().to_list() for condition in bits]
         self.masks = {
-            row["seq"]: sum(answer[number] << bit for bit, answer in enumerate(answers))
+            row["seq"]: sum(bool(answer[number]) << bit for bit, answer in enumerate(answers))
             for number, row in enumerate(rows)
         }
         columns = [frame.select(column).to_series().to_list() for column in values.columns()]
@@ -34,24 +33,9 @@ class _Evaluated:
 
 
 def test_the_language_says_the_same(case: Json) -> None:
-    if case.get("time") == "event" or any(key.startswith(("expect_error", "expect_raise")) for key in case):
-        assert Pattern.from_json(
-            pattern_of(case["pattern"]).to_json(), schema=schema_of(case["events"])
-        ) == pattern_of(case["pattern"])
-        return
+    check_case(case)
     evaluated = _Evaluated(case)
-    visitors: dict[Any, VisitorAutomaton] = {}
-    found: list[Match] = []
-    for event in case["events"]:
-        key = event.get(case["key_by"]) if case.get("key_by") else None
-        visitor = visitors.setdefault(key, VisitorAutomaton(evaluated.automaton))
-        found += visitor.advance(event["t"])
-        found += visitor.take(event["seq"], event["t"], evaluated.masks[event["seq"]])
-    if case.get("advance_to") is not None or case.get("end_of_input"):
-        end = 10**15 if case.get("end_of_input") else case["advance_to"]
-        found += [match for visitor in visitors.values() for match in visitor.advance(end)]
-    whole = Counter(tuple(match.events) for match in found if not match.timed_out)
-    assert whole == Counter(tuple(match) for match in case["expect"])
+    CaseRun(case, evaluated.automaton, evaluated.masks.__getitem__).check()
 
 
 @pytest.mark.parametrize(
@@ -74,3 +58,26 @@ def test_the_language_says_the_same(case: Json) -> None:
 def test_every_predicate_of_the_format_is_known(predicate: Json, words: str) -> None:
     pattern = pattern_of({"stages": [{"name": "s", "contiguity": "begin", "where": predicate}]})
     assert str(pattern.stages[0].condition) == words
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"expect_something": 1}, "'expect_something' is not in the format"),
+        ({"time": "ingestion"}, "time 'ingestion' is not in the format"),
+        ({"pattern": {"stages": [], "windows": 3}}, "pattern: 'windows'"),
+        ({"pattern": {"stages": [], "within_kind": "each"}}, "within_kind 'each'"),
+        ({"pattern": {"stages": [], "skip": {"strategy": "to_next", "by": 1}}}, "skip: 'by'"),
+        ({"pattern": {"stages": [{"name": "a", "contiguity": "begin", "test": 1}]}}, "stage 'a': 'test'"),
+        ({"pattern": {"stages": [{"name": "a", "contiguity": "first"}]}}, "contiguity 'first'"),
+        ({"pattern": {"stages": [{"name": "a", "quantifier": {"min": 1, "step": 3}}]}}, "quantifier: 'step'"),
+        ({"pattern": {"stages": [{"group": [{"name": "b", "where": {"nam": "x"}}]}]}}, "stage 'b': no such"),
+        ({"pattern": {"stages": [{"where": {"not": {"field": "a", "op": "like", "value": 1}}}]}}, "op 'like'"),
+        ({"events": [{"seq": 1}]}, "an event without"),
+    ],
+)  # fmt: skip
+def test_what_the_format_does_not_know_is_refused(change: Json, says: str) -> None:
+    case = {"id": "x/y", "pattern": {"stages": []}, "events": [], **change}
+    with pytest.raises(CaseFormatError, match=says) as caught:
+        check_case(case)
+    assert str(caught.value).startswith("case 'x/y'")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.case_patterns import Json, pattern_of
+from conformance.case_format import Json
+from conformance.case_patterns import pattern_of
 from footfall.errors import PatternError
 
 _DEFAULT = Path(__file__).resolve().parents[2].parent / "shared" / "cep" / "cases.json"

@@ -37,7 +37,7 @@ def test_from_a_new_pattern_to_a_failing_case(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace('"1 min"', '"soon"'), encoding="utf-8")
     checked = run("patterns", "check", "mine/left_the_cart.py", cwd=tmp_path)
     assert checked.code == 1
-    assert "problem mine/left_the_cart.py, line 16: pattern 'left_the_cart': within:" in checked.out
+    assert "problem mine/left_the_cart.py, line 15: pattern 'left_the_cart': within:" in checked.out
     assert "within" in failed("patterns", "test", *mine, cwd=tmp_path, code=2)
 
 

@@ -1,5 +1,6 @@
 """Each shipped pattern against what the simulator planted, through a whole replay."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -23,10 +24,27 @@ def scores_of(tmp_path: Path, *options: object, replayed: tuple[object, ...] = (
     assert report["matches"] == summary["plants"]
     store = open_store(parse_dsn(f"chdb://{tmp_path / 'store'}"), create=False)
     try:
-        matches: pl.DataFrame = store.query("SELECT pattern, visitor_id, stages FROM matches")
+        matches: pl.DataFrame = store.query("SELECT pattern, visitor_id, stages, outputs FROM matches")
     finally:
         store.close()
-    return scores(tmp_path / summary["plants_file"], matches)
+    plants_file = tmp_path / summary["plants_file"]
+    check_outputs(plants_file, matches)
+    return scores(plants_file, matches)
+
+
+def check_outputs(plants_file: Path, matches: pl.DataFrame) -> None:
+    """The output fields of matches that were planted must be those that the plants have."""
+    planted = {}
+    for line in plants_file.read_bytes().splitlines():
+        plant = json.loads(line)
+        planted[plant["pattern"], json.dumps(plant["stages"], sort_keys=True)] = plant["output"]
+    compared = set()
+    for pattern, stages, outputs in matches.select("pattern", "stages", "outputs").iter_rows():
+        expected = planted.get((pattern, json.dumps(json.loads(stages), sort_keys=True)))
+        if expected is not None:
+            assert (json.loads(outputs) if outputs else {}) == expected, (pattern, stages)
+            compared.add(pattern if expected else "")
+    assert compared >= {"", "form_abandoned", "rage_click", "service_completed"}
 
 
 def test_without_noise_every_occurrence_is_found_and_nothing_else(tmp_path: Path) -> None:

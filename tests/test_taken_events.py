@@ -16,7 +16,7 @@ from footfall.expression_nodes import Comparison
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import ConditionBits, EventValues, TakenTest, lower, lower_outputs
 from footfall.polars_condition import JsonValue
-from footfall.taken import (
+from footfall.taken_events import (
     any_of,
     any_stages,
     events_back,

@@ -1,0 +1,1 @@
+"""The documents' pages, and what makes those of them that are made by running the engine."""
