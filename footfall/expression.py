@@ -13,6 +13,7 @@ top unknown is not true. Money (`value`) reads in units of its currency, as it w
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import polars as pl
 
@@ -45,10 +46,12 @@ from footfall.polars_condition import (
 from footfall.taken_events import READERS as TAKEN_READERS
 
 __all__ = [
+    "Condition",
     "EventField",
     "EventProperty",
     "Expression",
     "PolarsCondition",
+    "as_condition",
     "constant",
     "event",
     "expression_from_dict",
@@ -57,6 +60,9 @@ __all__ = [
     "property_",
     "subtype",
 ]
+
+Condition: TypeAlias = Expression | pl.Expr
+"""What a stage takes as its condition: the language's own, or a Polars expression for what it lacks."""
 
 
 def field(name: str) -> EventField:
@@ -74,8 +80,8 @@ def property_(path: str | Sequence[str], type: PropertyKind = "text") -> EventPr
     return EventProperty(tuple(path.split(".") if isinstance(path, str) else path), type)
 
 
-def polars_condition(expr: pl.Expr, *, words: str) -> PolarsCondition:
-    """A condition written in Polars, for what the language lacks; `words` is how it prints.
+def polars_condition(expr: pl.Expr, *, words: str | None = None) -> PolarsCondition:
+    """A condition written in Polars, for what the language lacks; `words` is how it prints, Polars' own if None.
 
     It reads the columns as they are (`value` in millionths), and must answer each event from that event
     alone.
@@ -83,6 +89,7 @@ def polars_condition(expr: pl.Expr, *, words: str) -> PolarsCondition:
     Raises:
         ExpressionError: it looks at other rows, calls Python, or casts strictly.
     """
+    words = words or " ".join(str(expr).split())
     try:
         problem = not_row_by_row(polars_expression_json(expr))
     except ValueError as error:
@@ -90,6 +97,15 @@ def polars_condition(expr: pl.Expr, *, words: str) -> PolarsCondition:
     if problem:
         raise ExpressionError(f"'{words}': {problem}")
     return PolarsCondition(expr, words)
+
+
+def as_condition(condition: Condition) -> Expression:
+    """The condition as the language has it; a Polars expression is taken as it is.
+
+    Raises:
+        ExpressionError: `polars_condition` refuses it.
+    """
+    return polars_condition(condition) if isinstance(condition, pl.Expr) else condition
 
 
 def subtype(*names: str) -> Expression:

@@ -25,7 +25,7 @@ from footfall import pattern_check, pattern_json
 from footfall.duration import parse_duration
 from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
-from footfall.expression import EventField, Expression
+from footfall.expression import Condition, EventField, Expression, as_condition
 from footfall.expression_values import Kind, canonical_json
 from footfall.pattern_check import LONGEST_WITHIN_MS, MOST_TIMES
 from footfall.pattern_spec import Contiguity, Inner, Skip
@@ -110,7 +110,7 @@ class Pattern:
         object.__setattr__(self, "tags", tuple(self.tags))
 
     def begin(
-        self, what: "str | Stage | Pattern", condition: "Expression | Pattern | None" = None
+        self, what: "str | Stage | Pattern", condition: "Condition | Pattern | None" = None
     ) -> "Pattern":
         """The first stage that takes events.
 
@@ -124,7 +124,7 @@ class Pattern:
     def next(
         self,
         what: "str | Stage | Pattern",
-        condition: "Expression | Pattern | None" = None,
+        condition: "Condition | Pattern | None" = None,
         *,
         within: Duration | None = None,
     ) -> "Pattern":
@@ -137,7 +137,7 @@ class Pattern:
     def followed_by(
         self,
         what: "str | Stage | Pattern",
-        condition: "Expression | Pattern | None" = None,
+        condition: "Condition | Pattern | None" = None,
         *,
         within: Duration | None = None,
     ) -> "Pattern":
@@ -150,7 +150,7 @@ class Pattern:
     def followed_by_any(
         self,
         what: "str | Stage | Pattern",
-        condition: "Expression | Pattern | None" = None,
+        condition: "Condition | Pattern | None" = None,
         *,
         within: Duration | None = None,
     ) -> "Pattern":
@@ -160,12 +160,12 @@ class Pattern:
         """
         return self.with_stage(self._placed("any", what, condition, within))
 
-    def not_next(self, name: str, condition: Expression) -> "Pattern":
+    def not_next(self, name: str, condition: Condition) -> "Pattern":
         """The visitor's very next event must not be like this; at the end, a match waits for that event."""
-        return self.with_stage(Stage(name, "not_next", condition))
+        return self.with_stage(self._placed("not_next", name, condition, None))
 
     def not_followed_by(
-        self, name: str, condition: Expression, *, within: Duration | None = None
+        self, name: str, condition: Condition, *, within: Duration | None = None
     ) -> "Pattern":
         """No such event may come before the next stage's; at the end, none before the time is up.
 
@@ -173,14 +173,14 @@ class Pattern:
         """
         return self.with_stage(self._placed("not_followed_by", name, condition, within))
 
-    def absent(self, name: str, condition: Expression, *, for_: Duration) -> "Pattern":
+    def absent(self, name: str, condition: Condition, *, for_: Duration) -> "Pattern":
         """Before `begin`: no such event came in the time `for_` before the first event of a match.
 
         An event exactly `for_` before doesn't stand in the way. The time before the visitor's first
         event counts as absence.
         """
         ms = self._ms("absent", for_, name)
-        return self.with_stage(Stage(name, "not_followed_by", condition, absent_ms=ms))
+        return self.with_stage(replace(self._placed("not_followed_by", name, condition, None), absent_ms=ms))
 
     def with_stage(self, stage: Stage) -> "Pattern":
         """The pattern with a stage more at its end; what the methods above are short for."""
@@ -246,12 +246,12 @@ class Pattern:
         """The last stage, a loop, takes any of the events that fit, for a match each way."""
         return self._with_last(self._last("combinations"), inner="any")
 
-    def until(self, condition: Expression) -> "Pattern":
+    def until(self, condition: Condition) -> "Pattern":
         """An event like this ends the last stage, a loop without an upper bound, and isn't taken by it."""
         last = self._last("until")
         if last.until is not None:
             raise self._error("until is given twice", last.name)
-        return self._with_last(last, until=condition)
+        return self._with_last(last, until=self._condition(condition, last.name))
 
     def step_within(self, duration: Duration) -> "Pattern":
         """The last stage's first event comes less than this after the last event taken before it."""
@@ -403,14 +403,14 @@ class Pattern:
         self,
         contiguity: Contiguity,
         what: "str | Stage | Pattern",
-        condition: "Expression | Pattern | None",
+        condition: "Condition | Pattern | None",
         within: Duration | None,
     ) -> Stage:
         if isinstance(what, str):
             ms = None if within is None else self._ms("within", within, what)
             if isinstance(condition, Pattern):
                 return Stage(what, contiguity, group=_stages_of(condition), step_within_ms=ms)
-            return Stage(what, contiguity, condition, step_within_ms=ms)
+            return Stage(what, contiguity, self._condition(condition, what), step_within_ms=ms)
         name = getattr(what, "name", None)
         if condition is not None:
             raise self._error("a stage or a group has its conditions; give it alone, or by a name", name)
@@ -420,6 +420,12 @@ class Pattern:
         if not isinstance(what, Stage):
             raise self._error("a stage's name is a text of 1 to 64 characters", str(what))
         return placed(what, contiguity, ms)
+
+    def _condition(self, condition: Condition | None, stage: str) -> Expression | None:
+        try:
+            return None if condition is None else as_condition(condition)
+        except ExpressionError as error:
+            raise self._error(str(error), stage) from error
 
     def _skipping(self, skip: Skip, stage: str | None = None, *, raises: bool = False) -> "Pattern":
         return replace(self, skip=skip, skip_stage=stage, skip_raises=raises)

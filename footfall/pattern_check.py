@@ -175,7 +175,12 @@ def _check_absence(stage: Stage, before: Sequence[Stage], pattern: str) -> None:
             stage,
         )
     if stage.absent_ms is not None and getattr(stage.condition, "depends_on_match", False):
-        _refuse("absent comes before any event is taken, so it can't ask for taken events", pattern, stage)
+        _refuse(
+            "absent comes before any event is taken, and is told from an event alone: it can't ask for taken events, "
+            "nor for those before it (prev)",
+            pattern,
+            stage,
+        )
 
 
 def _check_loop(stage: Stage, pattern: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footfall.errors import PatternError
-from footfall.expression import event, field
+from footfall.expression import event, field, polars_condition
 from footfall.pattern import Pattern, Stage, all_of_any_order, either, pattern_list, stage
 from footfall.taken_events import any_of, first, last, taken
 
@@ -464,3 +464,24 @@ def test_a_pattern_is_checked_against_its_own_schema() -> None:
 
 def test_a_patterns_schema_is_none_of_what_is_compared() -> None:
     assert Pattern("p", schema=pl.Schema({"event": pl.String()})).begin("a", CLICK) == A
+
+
+def test_a_polars_expression_is_a_condition_as_it_is() -> None:
+    long = pl.col("path").str.len_chars() > 3
+    pattern = (
+        Pattern("p")
+        .absent("none", pl.col("event") == "x", for_="1 s")
+        .begin("a", long)
+        .one_or_more()
+        .until(pl.col("event") == "y")
+        .not_followed_by("b", pl.col("x") > 1)
+        .within("1 min")
+        .check()
+    )
+    first_taking = pattern.stages[1]
+    assert first_taking.condition is not None
+    assert first_taking.condition.key() == polars_condition(long).key()
+    assert 'col("path")' in pattern.describe()
+    assert Pattern.from_json(pattern.to_json()) == pattern
+    with pytest.raises(PatternError, match="'p', stage 'a'"):
+        Pattern("p").begin("a", pl.col("x").sum() > 3)
