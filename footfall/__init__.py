@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from footfall.expression import event, field, property_, subtype
     from footfall.match_frame import match
     from footfall.pattern import Pattern, all_of_any_order, either, stage
+    from footfall.pattern_files import shipped_pattern
+    from footfall.pattern_parameters import parameters
     from footfall.taken_events import any_of, first, last, prev, taken
 
 __version__ = "0.1.0"
@@ -30,8 +32,10 @@ __all__ = [
     "first",
     "last",
     "match",
+    "parameters",
     "prev",
     "property_",
+    "shipped_pattern",
     "stage",
     "subtype",
     "taken",
@@ -39,6 +43,8 @@ __all__ = [
 
 _MODULE_OF = {
     "match": "match_frame",
+    "parameters": "pattern_parameters",
+    "shipped_pattern": "pattern_files",
     **dict.fromkeys(("Pattern", "all_of_any_order", "either", "stage"), "pattern"),
     **dict.fromkeys(("event", "field", "property_", "subtype"), "expression"),
     **dict.fromkeys(("any_of", "first", "last", "prev", "taken"), "taken_events"),

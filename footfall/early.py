@@ -180,18 +180,21 @@ class EarlyAnswers:
         self._revisions[message.name] = _Revision(number, message.time)
         return number
 
-    def settle(self, named: NamedMatches, until: int) -> tuple[Places, npt.NDArray[np.uint32]]:
-        """Which of the matches settled now are no message yet, and their revisions; times up to `until` are done."""
+    def news(self, named: NamedMatches) -> tuple[Places, npt.NDArray[np.uint32]]:
+        """Which of the matches settled now are no message yet, and their revisions."""
         news = np.flatnonzero(~at_their_last_event(named.matches))
         revisions = np.zeros(news.size, np.uint32)
         if self._revisions:
             for place, match in enumerate(news.tolist()):
                 known = self._revisions.get((int(named.high[match]), int(named.low[match])))
                 revisions[place] = 0 if known is None else known.number + 1
-            self._revisions = {
-                name: known for name, known in self._revisions.items() if known.last_time > until
-            }
         return news, revisions
+
+    def forget(self, until: int) -> None:
+        """What is settled up to that time can't change any more."""
+        if self._revisions:
+            left = ((name, known) for name, known in self._revisions.items() if known.last_time > until)
+            self._revisions = dict(left)
 
 
 def at_their_last_event(matches: Matches) -> npt.NDArray[np.bool_]:

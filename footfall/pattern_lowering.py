@@ -50,6 +50,7 @@ class EventValues:
         self.read: Callable[[int, int], Any] = _nothing_to_read
         self.tests: dict[str, TakenTest] = {}
         self._slots: dict[str, int] = {}
+        self._columns: tuple[list[pl.Expr], frozenset[str]] | None = None
 
     def slot_of(self, value: Expression) -> int:
         """The slot of an expression; a new one unless it has one."""
@@ -57,15 +58,23 @@ class EventValues:
         if key not in self._slots:
             self._slots[key] = len(self.expressions)
             self.expressions.append(value)
+            self._columns = None
         return self._slots[key]
 
     def columns(self) -> list[pl.Expr]:
         """An expression for each slot, named by its number: texts, numbers, booleans, and times as Int64 in ms."""
-        return [self._column(value).alias(str(slot)) for slot, value in enumerate(self.expressions)]
+        return self._built()[0]
 
     def event_columns(self) -> frozenset[str]:
         """The event columns that `columns()` reads."""
-        return frozenset[str]().union(*(value.columns() for value in self.expressions))
+        return self._built()[1]
+
+    def _built(self) -> tuple[list[pl.Expr], frozenset[str]]:
+        if self._columns is None:
+            columns = [self._column(value).alias(str(slot)) for slot, value in enumerate(self.expressions)]
+            reads = frozenset[str]().union(*(value.columns() for value in self.expressions))
+            self._columns = columns, reads
+        return self._columns
 
     def _column(self, value: Expression) -> pl.Expr:
         column = value.column(self.schema)

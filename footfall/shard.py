@@ -37,6 +37,8 @@ from footfall.visitors import ROW_FIELDS, VisitorTable
 _log = logging.getLogger(__name__)
 
 STATE_VERSION = 3
+
+_NO_MATCHES = MATCHES.empty()
 _MOVES = 8
 
 SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
@@ -338,15 +340,18 @@ class Shard:
 
     def _tell_matches(self, matches: Matches, pool: RowPool, until: int, *, at_end: bool) -> pl.DataFrame:
         """Settled matches as rows, and into the digest; those that stand early already are no rows again."""
+        if not matches.records.size:
+            self.early.forget(until)
+            return _NO_MATCHES
         named = named_matches(matches, self.settings.plan)
-        if matches.records.size:
-            self.totals.digest.add("match", match_words(named, at_end=at_end))
+        self.totals.digest.add("match", match_words(named, at_end=at_end))
         revision = None
         if self.settings.early:
-            news, revision = self.early.settle(named, until)
+            news, revision = self.early.news(named)
+            self.early.forget(until)
             named = named.at(news)
         if not self.settings.wants_rows or not named.matches.records.size:
-            return MATCHES.empty()
+            return _NO_MATCHES
         return match_rows(named, self.settings.plan, pool, at_end=at_end, revision=revision)
 
     def _count_matches(self, records: npt.NDArray[np.void], *, at_end: bool) -> None:
