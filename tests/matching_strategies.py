@@ -256,7 +256,7 @@ def _has_not_next(stages: Iterable[StageSpec]) -> bool:
 def patterns(draw: Draw, features: Features = EVERYTHING) -> PatternSpec:
     """A pattern of up to three stages that take events, groups and permutations counting as one."""
     names = _Names()
-    absences = []
+    absences: list[StageSpec] = []
     while features.absence and len(absences) < 2 and _rarely(draw, 8):
         gone = draw(st.sampled_from((None, 1, 2, 3, 5)))
         bit = 1 << draw(st.integers(0, BITS - 1))

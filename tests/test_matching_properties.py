@@ -1,5 +1,6 @@
 """The engine's matcher of one visitor and one pattern against the reference, on random patterns and streams."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 
@@ -14,6 +15,9 @@ from footfall.pattern_spec import LoopSpec, PatternSpec, StageSpec
 from footfall.visitor_automaton import Match, VisitorAutomaton
 
 Taken = tuple[tuple[str, int], ...]
+
+_EXAMPLES = int(os.environ.get("FOOTFALL_MATCHING_EXAMPLES", "500"))
+"""Set the variable to look for differences at length; beside `--hypothesis-seed` each run looks elsewhere."""
 
 
 def _show_masks(stages: Iterable[StageSpec], masks: list[int]) -> None:
@@ -40,7 +44,7 @@ def _engine(spec: PatternSpec, stream: Stream) -> tuple[list[ReferenceMatch], se
 
 
 @given(spec=patterns(), stream=streams())
-@settings(max_examples=300)
+@settings(max_examples=_EXAMPLES)
 def test_the_engine_finds_what_the_reference_finds(spec: PatternSpec, stream: Stream) -> None:
     _show_masks(spec.stages, [mask for _, _, mask in stream.events])
     try:
@@ -58,7 +62,6 @@ def test_the_engine_finds_what_the_reference_finds(spec: PatternSpec, stream: St
     assert timed_out == (expected.timed_out if spec.gives_timeouts else set())
 
 
-@pytest.mark.xfail(reason="the engine bounds a group's head alone, not whichever of its stages comes first")
 def test_a_bound_on_a_group_holds_where_its_head_is_left_out() -> None:
     stages = (StageSpec("b", "begin", 2, LoopSpec(optional=True)), StageSpec("c", "relaxed", 4))
     spec = PatternSpec(

@@ -1,6 +1,7 @@
 """What comes of a visitor's events, pattern by pattern; snapshots, quiet events and steps of time don't matter."""
 
 import pickle
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -52,10 +53,63 @@ def test_a_greedy_loop_takes_all_and_ends_paths_that_wait() -> None:
     assert events_of(run(pattern(A, greedy), "a b b")) == [(0, 1), (0, 1, 2)]
 
 
-def test_until_ends_a_greedy_loop_for_good() -> None:
+def test_until_lifts_greediness_right_after_the_loops_last_event_alone() -> None:
     greedy = stage("b", loop=some(greedy=True, until=bit("u"), has_until=True))
     assert events_of(run(pattern(A, greedy, C), "a b u b c")) == [(0, 1, 4)]
-    assert events_of(run(pattern(A, greedy, C), "a b - u b c")) == [(0, 1, 5)]
+    assert events_of(run(pattern(A, greedy, C), "a b bcu")) == [(0, 1, 2)]
+    assert not run(pattern(A, greedy, C), "a b - u b c")
+    assert not run(pattern(A, greedy, C), "a b - bcu")
+
+
+def test_a_bound_on_the_step_into_a_group_is_one_on_whichever_stage_comes_first() -> None:
+    inner = (stage("b", "begin", optional()), C)
+    bounded = pattern(A, StageSpec("g", "relaxed", step_within_ms=2, group=inner))
+    assert not run(bounded, "a - c")
+    assert events_of(run(bounded, "a b - - c")) == [(0, 1, 4)]
+    rounds = LoopSpec(least=2, most=2, step_within_ms=2)
+    again = pattern(StageSpec("g", "relaxed", loop=rounds, group=inner))
+    assert not run(again, "b c - c")
+    assert events_of(run(again, "b c b - c")) == [(0, 1, 2, 4), (1, 2, 4)]
+
+
+def test_until_of_a_group_forbids_skipping_only_once_the_group_has_begun() -> None:
+    inner = (stage("b", "begin", optional()), C)
+    spec = pattern(A, StageSpec("g", "relaxed", loop=some(until=bit("u"), has_until=True), group=inner), D)
+    assert events_of(run(spec, "a u c u c d")) == [(0, 2, 5)]
+
+
+def test_a_not_stage_behind_a_group_holds_from_the_first_event_of_the_loop_at_its_end() -> None:
+    last = pattern(A, group("g", B, stage("c", loop=some())), NOT_N, D)
+    assert not run(last, "a b c n c d")
+    assert events_of(run(last, "a b n c d")) == [(0, 1, 3, 4)]
+    whole = pattern(A, group("g", B, C, loop=some()), NOT_N, D)
+    assert not run(whole, "a b n c d")
+    assert events_of(run(whole, "a n b c d")) == [(0, 2, 3, 4)]
+
+
+def test_an_event_that_is_taken_is_not_in_between_whatever_another_way_forbids() -> None:
+    spec = pattern(group("g", stage("b", loop=some()), stage("c", loop=optional())), NOT_N, D)
+    assert events_of(run(spec, "b bn d")) == [(0, 1, 2), (1, 2)]
+
+
+def test_two_loops_around_a_permutation_count_twice() -> None:
+    both = replace(in_any_order("b", "c"), contiguity="begin", loop=LoopSpec(1, 2))
+    spec = pattern(group("g", both, loop=some()))
+    assert Counter(events_of(run(spec, "c b c b")))[0, 1, 2, 3] == 2
+    assert Counter(events_of(run(spec, "bc bc")))[0, 1] == 1
+
+
+def test_a_loop_bound_does_not_shorten_a_trailing_absence() -> None:
+    loop = stage("a", test=None, loop=some(greedy=True, step_within_ms=1))
+    (match,) = run(pattern(loop, NOT_N, within_ms=3), "a", until=9)
+    assert match.time == 3
+
+
+def test_what_can_not_go_on_waits_for_its_next_event() -> None:
+    greedy = stage("a", test=None, loop=LoopSpec(1, 2, greedy=True))
+    spec = pattern(greedy, B, within_ms=2, gives_timeouts=True)
+    timed_out = run(spec, "a a", until=9)
+    assert [(match.events, match.time) for match in timed_out] == [((0, 1), 2), ((1,), 3)]
 
 
 def test_a_reluctant_loop_takes_no_more_than_it_must() -> None:

@@ -9,12 +9,36 @@ from typing import Any
 Json = dict[str, Any]
 
 _CASE = frozenset(
-    "id group source note pattern events time watermarks tie_order_by key_by advance_to end_of_input flink_quirk"
-    " expect expect_from expect_stages expect_stage_order emitted_by_time emission_order expect_late"
-    " expect_open_partials expect_timeouts timeouts_compare".split()
+    (
+        "id",
+        "group",
+        "source",
+        "note",
+        "pattern",
+        "events",
+        "time",
+        "watermarks",
+        "tie_order_by",
+        "key_by",
+        "advance_to",
+        "end_of_input",
+        "flink_quirk",
+        "expect",
+        "expect_from",
+        "expect_stages",
+        "expect_stage_order",
+        "emitted_by_time",
+        "emission_order",
+        "expect_late",
+        "expect_open_partials",
+        "expect_timeouts",
+        "timeouts_compare",
+    )
 )
 _RAISES = ("expect_error", "expect_raise", "expect_exception")
-_PATTERN = frozenset("stages within_ms within_kind within_stage skip error_on_miss tie_order_by key_by".split())
+_PATTERN = frozenset(
+    ("stages", "within_ms", "within_kind", "within_stage", "skip", "error_on_miss", "tie_order_by", "key_by")
+)
 _STAGE = frozenset(("name", "contiguity", "where", "quantifier", "group"))
 _QUANTIFIER = frozenset(("min", "max", "optional", "inner", "greedy", "until", "step_window_ms"))
 _OPS = ("eq", "ne", "lt", "le", "gt", "ge", "prefix", "contains")
@@ -29,7 +53,7 @@ _WORDS: Mapping[str, Collection[object]] = {
     "pick": ("first", "last"),
     "agg": ("count", "sum", "min", "max", "mean", "distinct"),
 }
-_PREDICATES = (
+_PREDICATES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     (frozenset(("name",)), frozenset()),
     (frozenset(("type",)), frozenset()),
     (frozenset(("all",)), frozenset()),
@@ -52,14 +76,21 @@ def states_an_error(case: Json) -> bool:
     return any(key.startswith(_RAISES) and bool(case[key]) for key in case)
 
 
+def must_hit(case: Json) -> bool:
+    """Whether matching raises where the skip strategy's stage isn't where it must be."""
+    pattern = case["pattern"]
+    return bool((pattern.get("skip") or {}).get("error_on_miss") or pattern.get("error_on_miss"))
+
+
 def check_case(case: Json) -> None:
-    """Check that the case says nothing but what the format knows.
+    """Check that the case says nothing but what the format knows. A text under another key is taken for a note.
 
     Raises:
         CaseFormatError: it does.
     """
     place = f"case {case.get('id')!r}"
-    _keys({key: value for key, value in case.items() if not key.startswith(_RAISES)}, _CASE, place)
+    said = {key for key, value in case.items() if key in _CASE or not isinstance(value, str)}
+    _keys({key: case[key] for key in said if not key.startswith(_RAISES)}, _CASE, place)
     for key in ("id", "pattern", "events"):
         if key not in case:
             raise CaseFormatError(f"{place}: it has no {key!r}")
