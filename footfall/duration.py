@@ -57,11 +57,13 @@ def format_duration(ms: int) -> str:
     return f"{ms} ms"
 
 
-def _exact_ms(value: str | int | timedelta) -> Decimal | None:
+def _exact_ms(value: object) -> Decimal | None:
     if isinstance(value, timedelta):
         return Decimal(value // timedelta(microseconds=1)) / 1000
     if isinstance(value, int):
         return Decimal(value)
+    if not isinstance(value, str):
+        return None
     text = value.strip().lower()
     if re.fullmatch(r"-?[0-9]+", text, re.ASCII):
         return Decimal(text)

@@ -198,7 +198,8 @@ class Comparison(_Binary):
     def _kind(self, schema: pl.Schema) -> Kind:
         left, right = self.left.kind(schema), self.right.kind(schema)
         if left != right:
-            raise ExpressionError(f"'{self}' compares a {left} with a {right}; compare values of one type")
+            cure = self.left.cure(right) or self.right.cure(left) or "; compare values of one type"
+            raise ExpressionError(f"'{self}' compares a {left} with a {right}{cure}")
         if left == "boolean" and self.operator not in ("==", "!="):
             raise ExpressionError(f"'{self}' asks which of two booleans is greater; use == or !=")
         return "boolean"
@@ -231,7 +232,8 @@ class Arithmetic(_Binary):
     def _kind(self, schema: pl.Schema) -> Kind:
         kinds = (self.left.kind(schema), self.right.kind(schema))
         if kinds != ("number", "number") and not (kinds == ("time", "time") and self.operator == "-"):
-            raise ExpressionError(f"'{self}' computes with a {kinds[0]} and a {kinds[1]}; use numbers")
+            cure = self.cure("number") or "; use numbers"
+            raise ExpressionError(f"'{self}' computes with a {kinds[0]} and a {kinds[1]}{cure}")
         return "number"
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
@@ -265,6 +267,10 @@ class LowerCase(_Unary):
 
     def _kind(self, schema: pl.Schema) -> Kind:
         return _needs_text(self.operand, schema, str(self))
+
+    def cure(self, wanted: Kind) -> str:  # noqa: ARG002  # a text is all that it can give
+        """Nothing: it is a text whatever its operand."""
+        return ""
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
         return self.operand.column(schema).str.to_lowercase()
@@ -357,7 +363,9 @@ class Membership(_Unary):
         kind = self.operand.kind(schema)
         for value in self.values:
             if value.kind(schema) != kind:
-                raise ExpressionError(f"'{self}' looks for {value}, a {value.kind(schema)}, in a {kind}")
+                found = value.kind(schema)
+                cure = self.operand.cure(found)
+                raise ExpressionError(f"'{self}' looks for {value}, a {found}, in a {kind}{cure}")
         return "boolean"
 
     def _column(self, schema: pl.Schema) -> pl.Expr:
@@ -461,6 +469,9 @@ def constant(value: object) -> Expression:
 def _operands(node: type[_Logic], left: object, right: object, operator: str) -> tuple[Expression, ...]:
     found: list[Expression] = []
     for side in (left, right):
+        if isinstance(side, pl.Expr):
+            found.append(_polars(side))
+            continue
         if not isinstance(side, Expression):
             raise ExpressionError(
                 f"{side!r} stands beside {operator}, which joins conditions; put each in parentheses: "
@@ -468,6 +479,12 @@ def _operands(node: type[_Logic], left: object, right: object, operator: str) ->
             )
         found.extend(side.children if isinstance(side, node) else (side,))
     return tuple(found)
+
+
+def _polars(side: pl.Expr) -> Expression:
+    from footfall.expression import polars_condition  # noqa: PLC0415 - that module is built on this one
+
+    return polars_condition(side)
 
 
 def _needs_text(operand: Expression, schema: pl.Schema, words: str) -> Kind:

@@ -240,11 +240,11 @@ class Pattern:
 
     def consecutive(self) -> "Pattern":
         """The occurrences of the last stage follow each other directly."""
-        return self._with_last(self._last("consecutive"), inner="strict")
+        return self._joining("consecutive", "strict")
 
     def combinations(self) -> "Pattern":
         """The last stage, a loop, takes any of the events that fit, for a match each way."""
-        return self._with_last(self._last("combinations"), inner="any")
+        return self._joining("combinations", "any")
 
     def until(self, condition: Condition) -> "Pattern":
         """An event like this ends the last stage, a loop without an upper bound, and isn't taken by it."""
@@ -420,6 +420,14 @@ class Pattern:
         if not isinstance(what, Stage):
             raise self._error("a stage's name is a text of 1 to 64 characters", str(what))
         return placed(what, contiguity, ms)
+
+    def _joining(self, method: str, inner: Inner) -> "Pattern":
+        last = self._last(method)
+        if last.inner not in {"relaxed", inner}:
+            raise self._error(
+                "consecutive and combinations contradict each other; give one of them", last.name
+            )
+        return self._with_last(last, inner=inner)
 
     def _condition(self, condition: Condition | None, stage: str) -> Expression | None:
         try:

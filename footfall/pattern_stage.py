@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from footfall.duration import format_duration
-from footfall.errors import PatternError
-from footfall.expression import Expression, expression_from_dict
+from footfall.errors import ExpressionError, PatternError
+from footfall.expression import Condition, Expression, as_condition, expression_from_dict
 from footfall.expression_values import canonical_json
 from footfall.pattern_spec import Contiguity, Inner
 from footfall.polars_condition import JsonValue
@@ -184,9 +184,24 @@ def _count_words(least: int, most: int | None) -> str:
     return str(least) if least == most else f"{least} to {most}"
 
 
-def stage(name: str, condition: Expression | None = None) -> Stage:
-    """A stage that isn't placed yet, for `either`, `all_of_any_order` and `|`."""
-    return Stage(name, "begin", condition)
+_UNPLACED = "(none yet)"
+
+
+def stage(name: str, condition: Condition | None = None) -> Stage:
+    """A stage that isn't placed yet, for `either`, `all_of_any_order` and `|`.
+
+    Raises:
+        PatternError: the condition is none.
+    """
+    try:
+        own = None if condition is None else as_condition(condition)
+    except ExpressionError as error:
+        raise PatternError(str(error), pattern=_UNPLACED, stage=name) from error
+    if own is not None and not isinstance(own, Expression):
+        raise PatternError(
+            f'{own!r} is no condition; write one such as event == "click"', pattern=_UNPLACED, stage=name
+        )
+    return Stage(name, "begin", own)
 
 
 def either(*stages: Stage, name: str | None = None) -> Stage:

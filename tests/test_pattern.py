@@ -485,3 +485,29 @@ def test_a_polars_expression_is_a_condition_as_it_is() -> None:
     assert Pattern.from_json(pattern.to_json()) == pattern
     with pytest.raises(PatternError, match="'p', stage 'a'"):
         Pattern("p").begin("a", pl.col("x").sum() > 3)
+
+
+def test_what_stands_beside_a_condition_may_be_polars() -> None:
+    joined = (event == "a") & (pl.col("value") > 1)
+    pattern = Pattern("p").begin("a", joined).check()
+    assert pattern.columns() == {"event", "value"}
+    either_one = stage("a", pl.col("event") == "a") | stage("b", event == "b")
+    assert Pattern("p").begin(either_one).check().stage_names() == ("a", "b")
+
+
+@pytest.mark.parametrize("wrong", ["x", 3, True])
+def test_a_stage_takes_no_condition_but_a_condition(wrong: object) -> None:
+    with pytest.raises(PatternError, match=r"stage 'a'.*is no condition"):
+        stage("a", wrong)  # type: ignore[arg-type]  # that is the point
+
+
+def test_consecutive_and_combinations_contradict_each_other() -> None:
+    loop = Pattern("p").begin("a", event == "a").one_or_more()
+    with pytest.raises(PatternError, match="contradict"):
+        loop.consecutive().combinations()
+    assert loop.consecutive().consecutive() == loop.consecutive()
+
+
+def test_a_length_of_time_is_no_fraction() -> None:
+    with pytest.raises(PatternError, match="no length of time"):
+        Pattern("p").begin("a", event == "a").within(1.5)  # type: ignore[arg-type]  # that is the point
