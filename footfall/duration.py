@@ -62,9 +62,10 @@ def _exact_ms(value: object) -> Decimal | None:
         return Decimal(value // timedelta(microseconds=1)) / 1000
     if isinstance(value, int):
         return Decimal(value)
-    if not isinstance(value, str):
-        return None
-    text = value.strip().lower()
+    return _exact_ms_of_text(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _exact_ms_of_text(text: str) -> Decimal | None:
     if re.fullmatch(r"-?[0-9]+", text, re.ASCII):
         return Decimal(text)
     if _WHOLE.fullmatch(text):
