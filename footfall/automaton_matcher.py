@@ -43,17 +43,25 @@ class _Taken(NamedTuple):
 class AutomatonMatcher:
     """The automata of a shard's visitors.
 
-    State kept across a restart: all of it but the plan, which `bind` gives anew; it must be an equal one.
+    State kept across a restart: all of it but the plan, which `settle` gives anew; it must be an equal one.
+
+    Attributes:
+        next_due: nothing changes before this time without an event.
+        dropped: by pattern's number how many partial matches its limit has cost.
+        pending: how many absences that wait longer than 24 h were still waited for when the input ended.
+        lenient: a skip to a stage that took no event raises nothing, whatever the pattern says.
     """
 
     next_due: int = FOREVER
     dropped: Counter[int] = field(default_factory=Counter)
     pending: int = 0
+    lenient: bool = False
     _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
     _waiting: dict[int, SeenEvents] = field(default_factory=dict)
     _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
     _taken: dict[int, _Taken] = field(default_factory=dict)
     _due: list[tuple[int, _Key]] = field(default_factory=list)
+    _memories: list[tuple[int, _Key]] = field(default_factory=list)
     _fresh: set[int] = field(default_factory=set)
     _last: dict[_Key, int] = field(default_factory=dict)
     _frozen: list[tuple[_Key, Snapshot]] = field(default_factory=list)
@@ -196,14 +204,14 @@ class AutomatonMatcher:
             if planned.same >= 0 and same_key == 0:
                 continue
             key = (number, high, low, same_key)
-            visitor = self._remembering(planned, key, time, out)
+            visitor = self._living(planned, key, time, out)
             if visitor is None:
                 if not (mask & automaton.interest or automaton.starts_blank or automaton.spec.looks_back):
                     continue
                 if not may_begin:
                     turned_away.append(at)
                     continue
-                visitor = self._begun(plan, planned, key)
+                visitor = self._begun(plan, planned, key, time, out)
             before = visitor.next_deadline
             dropped = visitor.dropped
             for match in visitor.take(row, time, mask):
@@ -211,41 +219,70 @@ class AutomatonMatcher:
             if visitor.dropped > dropped:
                 self.dropped[number] += visitor.dropped - dropped
             touched.add(key)
-            if planned.memory_ms is not None:
-                self._last[key] = time
-                heapq.heappush(self._due, (time + planned.memory_ms, key))
-            self._note(planned, key, visitor, before)
+            self._note(planned, key, visitor, before, time)
         return turned_away
 
-    def _begun(self, plan: AutomatonPlan, planned: PlannedAutomaton, key: _Key) -> VisitorAutomaton:
+    def _begun(
+        self, plan: AutomatonPlan, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
+    ) -> VisitorAutomaton:
         """A new automaton for the key; of a pattern's values for one visitor there are as many as the limit allows."""
         if planned.same >= 0:
-            values = self._values.setdefault(key[:3], {})
-            if plan.limit is not None and len(values) >= plan.limit:
-                oldest = (*key[:3], next(iter(values)))
-                self.dropped[key[0]] += self._visitors[oldest].open_partials
-                self._forget(oldest)
-                values = self._values.setdefault(key[:3], {})
-            values[key[3]] = None
-        automaton = self._visitors[key] = VisitorAutomaton(planned.automaton, limit=plan.limit)
+            if plan.limit is not None and len(self._values.get(key[:3], ())) >= plan.limit:
+                self._make_room(planned, key, time, out, plan.limit)
+            self._values.setdefault(key[:3], {})[key[3]] = None
+        automaton = VisitorAutomaton(planned.automaton, limit=plan.limit, lenient=self.lenient)
+        self._visitors[key] = automaton
         return automaton
 
-    def _remembering(
+    def _make_room(self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out", limit: int) -> None:
+        """Drop the value that has been followed for longest, unless one of them is over by now."""
+        for value in list(self._values[key[:3]]):
+            self._living(planned, (*key[:3], value), time, out)
+        values = self._values.get(key[:3], {})
+        if len(values) >= limit:
+            oldest = (*key[:3], next(iter(values)))
+            self.dropped[key[0]] += self._visitors[oldest].open_partials
+            self._forget(oldest)
+
+    def _living(
         self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
     ) -> VisitorAutomaton | None:
-        """The visitor's automaton at that time; None if there is none, or it has nothing to remember any more."""
+        """The key's automaton at that time; None if there is none, or it has nothing under way any more.
+
+        When a round ends doesn't show in that: what the round's end would have forgotten is forgotten here.
+        """
         visitor = self._visitors.get(key)
-        if visitor is None or planned.memory_ms is None:
-            return visitor
+        if visitor is None:
+            return None
         for match in visitor.advance(time):
             self._give_out(planned, key, match, out)
-        forgets = not visitor.open_partials and time - self._last[key] >= planned.memory_ms
-        return None if forgets else visitor
+        if self._is_over(planned, key, visitor, time):
+            self._forget(key)
+            return None
+        return visitor
 
-    def _note(self, planned: PlannedAutomaton, key: _Key, visitor: VisitorAutomaton, before: int) -> None:
+    def _is_over(self, planned: PlannedAutomaton, key: _Key, visitor: VisitorAutomaton, time: int) -> bool:
+        if visitor.open_partials or visitor.holds_matches:
+            return False
+        if planned.memory_ms is not None and key in self._last:
+            return time - self._last[key] >= planned.memory_ms
         # Where there is a pre-filter, it remembers what mustn't come before a match.
-        remembers = visitor.remembers if planned.prefilter is None else visitor.holds_matches
-        if not (visitor.open_partials or remembers):
+        return planned.prefilter is not None or not visitor.remembers
+
+    def _note(
+        self,
+        planned: PlannedAutomaton,
+        key: _Key,
+        visitor: VisitorAutomaton,
+        before: int,
+        time: int | None = None,
+    ) -> None:
+        """Note what the automaton waits for now, or that it is over; `time` is that of an event it has taken."""
+        if planned.memory_ms is not None and time is not None:
+            if key not in self._last:
+                heapq.heappush(self._memories, (time + planned.memory_ms, key))
+            self._last[key] = time
+        if planned.memory_ms is None and self._is_over(planned, key, visitor, 0):
             self._forget(key)
         elif visitor.next_deadline not in {before, NEVER}:
             heapq.heappush(self._due, (visitor.next_deadline, key))
@@ -264,17 +301,32 @@ class AutomatonMatcher:
             self._forget_long_waits(plan)
         while self._due and self._due[0][0] <= until:
             deadline, key = heapq.heappop(self._due)
-            visitor = self._visitors.get(key)
+            planned, visitor = plan.planned(key[0]), self._visitors.get(key)
             if visitor is None:
                 continue
-            planned = plan.planned(key[0])
             for match in visitor.advance(deadline):
                 self._give_out(planned, key, match, out)
-            if visitor.open_partials or planned.memory_ms is None or key not in self._last:
-                self._note(planned, key, visitor, deadline)
-            elif self._last[key] + planned.memory_ms <= deadline:
+            self._note(planned, key, visitor, deadline)
+        self._forget_memories(plan, until)
+        self.next_due = min((heap[0][0] for heap in (self._due, self._memories) if heap), default=FOREVER)
+
+    def _forget_memories(self, plan: AutomatonPlan, until: int) -> None:
+        """Forget what is remembered of visitors whose last event is too long ago; each key stands there once."""
+        again = []
+        while self._memories and self._memories[0][0] <= until:
+            _, key = heapq.heappop(self._memories)
+            visitor, memory_ms = self._visitors.get(key), plan.planned(key[0]).memory_ms
+            if visitor is None or memory_ms is None or key not in self._last:
+                continue
+            over = self._last[key] + memory_ms
+            if over > until:
+                again.append((over, key))
+            elif self._is_over(plan.planned(key[0]), key, visitor, until):
                 self._forget(key)
-        self.next_due = self._due[0][0] if self._due else FOREVER
+            else:
+                again.append((max(until + 1, min(visitor.next_deadline, FOREVER - 1)), key))
+        for entry in again:
+            heapq.heappush(self._memories, entry)
 
     def _forget_long_waits(self, plan: AutomatonPlan) -> None:
         long = {planned.number for planned in plan.patterns if planned.waits_over_24h}
@@ -322,7 +374,7 @@ class AutomatonMatcher:
         `visitors` has the hash of a visitor for each copy (the same one may come again); copy i has the name (i, i).
         """
         self._thaw(plan)
-        forked = AutomatonMatcher()
+        forked = AutomatonMatcher(lenient=True)
         for copy, (high, low) in enumerate(visitors):
             for planned in plan.patterns:
                 values = self._values.get((planned.number, high, low), {}) if planned.same >= 0 else {0: None}
@@ -361,7 +413,7 @@ class AutomatonMatcher:
                 heapq.heappush(self._due, (visitor.next_deadline, key))
             memory = plan.planned(key[0]).memory_ms
             if memory is not None:
-                heapq.heappush(self._due, (self._last[key] + memory, key))
+                heapq.heappush(self._memories, (self._last[key] + memory, key))
         self._frozen = []
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -375,6 +427,7 @@ class AutomatonMatcher:
             state
         )
         self._visitors, self._values, self._due, self._fresh = {}, {}, [], set()
+        self._memories, self.lenient = [], False
 
 
 def _seen_events(

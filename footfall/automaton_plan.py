@@ -136,7 +136,8 @@ class AutomatonPlan:
         for number, pattern in patterns:
             spec = lower(pattern, bit_of, values)
             automaton = Automaton(spec)
-            prefilter = _prefilter(automaton)
+            # Ties in another order than the events' own would count otherwise.
+            prefilter = _prefilter(automaton) if pattern.ties_by is None else None
             last = pattern.stages[-1]
             wait = (last.step_within_ms or pattern.within_ms or 0) if last.forbids else 0
             planned.append(

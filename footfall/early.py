@@ -9,6 +9,7 @@ A match has revision 0 when it fires first, and one more each time it is retract
 that stands early already is no new message.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,7 +20,7 @@ import polars as pl
 
 from footfall.answers import NamedMatches, match_rows, named_matches
 from footfall.automaton_matcher import AutomatonMatcher, joined
-from footfall.clock import NEVER
+from footfall.clock import FOREVER, NEVER
 from footfall.early_loops import OPEN_SESSION, UNCHANGED, drop_copies, find_visitors, lay_out_runs
 from footfall.event_batch import Events
 from footfall.matcher import Matcher, Matches
@@ -29,6 +30,13 @@ from footfall.row_store import RowStore
 from footfall.sessions import SessionTracker, new_members
 from footfall.tables import MATCHES
 from footfall.visitors import VisitorTable
+
+_log = logging.getLogger(__name__)
+
+_MOST_LAID = 4
+_FEWEST = 256
+"""Where runs have more than `_MOST_LAID` times the events that there are, and there are more than `_FEWEST` new ones,
+the new ones are taken in parts."""
 
 Places = npt.NDArray[np.int64]
 Names = dict[tuple[int, int], int]
@@ -105,8 +113,10 @@ class _Message(NamedTuple):
 
 
 class _Revision(NamedTuple):
+    """How often a match has been told, and the time from which on it can't come any more."""
+
     number: int
-    last_time: int
+    over: int
 
 
 @dataclass(slots=True)
@@ -118,11 +128,18 @@ class EarlyAnswers:
 
     fired: int = 0
     retracted: int = 0
+    mixed: bool = False
     _revisions: dict[tuple[int, int], _Revision] = field(default_factory=dict)
 
-    def take(self, unsettled: Unsettled, state: State, plan: PatternPlan, *, wants_rows: bool) -> Told:
-        """The messages that new events bring."""
+    def take(self, unsettled: Unsettled, state: State, plan: PatternPlan, *, wants_rows: bool) -> Told | None:
+        """The messages that new events bring; None, and no change, if they are to come in smaller parts.
+
+        Each event out of order has its visitor's events laid out once more, so many of them are dear at once.
+        """
         runs = _runs(unsettled, plan)
+        if runs is None:
+            return None
+        self._warn_of_mixture(unsettled.events)
         if not runs.places.size:
             return NOTHING_TOLD
         matches = _run(runs, unsettled, state, plan)
@@ -133,13 +150,16 @@ class EarlyAnswers:
         messages = sorted(self._messages(named, runs, events_of, unsettled.fresh_from))
         if not messages:
             return NOTHING_TOLD
-        revisions = np.array([self._revise(message) for message in messages], np.uint32)
+        over = _over(named, plan)
+        revisions = np.array(
+            [self._revise(message, int(over[message.match])) for message in messages], np.uint32
+        )
         fired = np.array([message.fired for message in messages])
         self.fired += int(fired.sum())
         self.retracted += int((~fired).sum())
         watermarks = unsettled.watermarks[[message.place - unsettled.fresh_from for message in messages]]
         # Of several partitions none knows the others' watermarks; the order of their messages is that of their coming.
-        watermarks = np.maximum.accumulate(watermarks)
+        watermarks = np.minimum.accumulate(watermarks[::-1])[::-1]
         if not wants_rows:
             return Told(NOTHING_TOLD.rows, watermarks)
         rows = match_rows(
@@ -150,6 +170,20 @@ class EarlyAnswers:
             revision=revisions,
         )
         return Told(rows, watermarks)
+
+    def _warn_of_mixture(self, events: Events) -> None:
+        """Say, once, that a visitor's records come from several partitions: how they mix depends on the reading."""
+        if self.mixed or not events.size or events["partition"].min() == events["partition"].max():
+            return
+        order = np.lexsort((events["visitor_high"], events["visitor_low"]))
+        low, high, partition = (events[name][order] for name in ("visitor_low", "visitor_high", "partition"))
+        same = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
+        if np.any(same & (partition[1:] != partition[:-1])):
+            self.mixed = True
+            _log.warning(
+                "keyed_by_visitor is set, but a visitor's records come from several partitions: which matches are told "
+                "early, and taken back, depends on how these are read; what stands at the end doesn't"
+            )
 
     def _messages(
         self, named: NamedMatches, runs: _Runs, events_of: Places, fresh_from: int
@@ -172,12 +206,12 @@ class EarlyAnswers:
             for name in after.keys() - before.keys():
                 yield _Message(place, True, times[after[name]], name, after[name])
 
-    def _revise(self, message: _Message) -> int:
+    def _revise(self, message: _Message, over: int) -> int:
         known = self._revisions.get(message.name)
         if known is None and message.fired:
             return 0
         number = 1 if known is None else known.number + 1
-        self._revisions[message.name] = _Revision(number, message.time)
+        self._revisions[message.name] = _Revision(number, over)
         return number
 
     def news(self, named: NamedMatches) -> tuple[Places, npt.NDArray[np.uint32]]:
@@ -186,15 +220,29 @@ class EarlyAnswers:
         revisions = np.zeros(news.size, np.uint32)
         if self._revisions:
             for place, match in enumerate(news.tolist()):
-                known = self._revisions.get((int(named.high[match]), int(named.low[match])))
+                known = self._revisions.pop((int(named.high[match]), int(named.low[match])), None)
                 revisions[place] = 0 if known is None else known.number + 1
         return news, revisions
 
     def forget(self, until: int) -> None:
-        """What is settled up to that time can't change any more."""
+        """What can't come any more once all is settled up to that time needs no revision."""
         if self._revisions:
-            left = ((name, known) for name, known in self._revisions.items() if known.last_time > until)
+            left = ((name, known) for name, known in self._revisions.items() if known.over > until)
             self._revisions = dict(left)
+
+
+def _over(named: NamedMatches, plan: PatternPlan) -> npt.NDArray[np.int64]:
+    """For each match the time from which on it can't be let out: a skip strategy may hold it up beyond its last event.
+
+    What holds it up began before it, and is over when its own bound is. Without a bound, it may come at any time.
+    """
+    records = named.matches.records
+    numbers = records["pattern"]
+    skips = np.array([pattern.skip != "no_skip" for pattern in plan.patterns])[numbers]
+    bounds = np.array([-1 if p.within_ms is None else p.within_ms for p in plan.patterns], np.int64)[numbers]
+    held = np.where(bounds < 0, FOREVER, records["first_time"] + bounds)
+    over: npt.NDArray[np.int64] = np.where(skips, held, records["last_time"])
+    return over
 
 
 def at_their_last_event(matches: Matches) -> npt.NDArray[np.bool_]:
@@ -205,8 +253,8 @@ def at_their_last_event(matches: Matches) -> npt.NDArray[np.bool_]:
     return at_last
 
 
-def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs:
-    """The runs of those visitors that have new events, and any that can end a match."""
+def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs | None:
+    """The runs of those visitors that have new events, and any that can end a match; None if they are too long."""
     events = unsettled.events
     masks = np.column_stack([events["mask"], unsettled.lanes[:, len(plan.same_fields) :]])
     ending = np.ones(events.size, np.bool_)
@@ -247,7 +295,12 @@ def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs:
 
     # Nearly always nobody's events are out of order, and each has one run.
     laid, counts = lay_out(members.size, sizes.size)
-    return laid if counts == (members.size, sizes.size) else lay_out(*counts)[0]
+    if counts == (members.size, sizes.size):
+        return laid
+    fresh_count = events.size - unsettled.fresh_from
+    if counts[0] > _MOST_LAID * events.size and fresh_count > _FEWEST:
+        return None
+    return lay_out(*counts)[0]
 
 
 def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> Matches:

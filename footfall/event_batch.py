@@ -4,6 +4,7 @@ The engine's loops see an event as one record of `EVENT`; its texts stay in the 
 event i) and are looked up only where an answer quotes them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import polars as pl
 
 from footfall.clock import NEVER, WATERMARK
 from footfall.compiled import compiled
+from footfall.errors import StateError
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
@@ -182,3 +184,31 @@ def split_by_shard(
             ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows, before)
         )
     return batches
+
+
+def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardBatch]]:
+    """The same in two parts; a single batch, which must have its events' watermarks, is cut in the middle."""
+    if len(batches) > 1:
+        middle = len(batches) // 2
+        return list(batches[:middle]), list(batches[middle:])
+    (batch,) = batches
+    middle = batch.events.size // 2
+    before = batch.watermarks
+    if before is None or not middle:
+        msg = "a batch without watermarks can't be cut; this is a fault of Footfall's"
+        raise StateError(msg)
+    first = ShardBatch(
+        batch.shard,
+        batch.partition,
+        int(before[middle]),
+        False,
+        batch.events[:middle],
+        batch.lanes[:middle],
+        batch.rows.slice(0, middle),
+        before[:middle],
+    )
+    events, lanes, rows = batch.events[middle:], batch.lanes[middle:], batch.rows.slice(middle)
+    second = ShardBatch(
+        batch.shard, batch.partition, batch.watermark, batch.ended, events, lanes, rows, before[middle:]
+    )
+    return [first], [second]

@@ -13,6 +13,7 @@ from footfall.condition_masks import ConditionMasks
 from footfall.condition_words import WORD_BITS
 from footfall.envelope import SCHEMA
 from footfall.expression import Expression, field
+from footfall.expression_values import time_from_ms
 from footfall.match_trace import Fate, SeenEvent, Trace, TracedMatch, TraceInput, time_words
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import ConditionBits
@@ -119,6 +120,7 @@ class Explainer:
                 end=visitor.watermark,
                 limit=self._limit,
                 memory_ms=self._planned.memory_ms,
+                same=self._pattern.same_field or "",
                 stays_open=self._planned.waits_over_24h,
             ),
         )
@@ -150,21 +152,21 @@ class Explainer:
                 "same",
                 f"it has no {self._pattern.same_field!r}, and the pattern runs for each value of it",
             )
+        shown = [each for each in self._shown if values[each[1]] is not None]
         nothing = TakenView(self._planned.automaton, (), ())
         return SeenEvent(
             number,
             time,
             name or "(no name)",
             message,
-            tuple(
-                (words, value_words(values[slot], kind))
-                for words, slot, kind in self._shown
-                if values[slot] is not None
-            ),
+            tuple((words, value_words(values[slot], kind)) for words, slot, kind in shown),
             fate,
             left_out,
             "" if same is None else str(same),
             self._words.near(Look(number, mask, 0, nothing)),
+            values=tuple(
+                time_from_ms(values[slot]) if kind == "time" else values[slot] for _, slot, kind in shown
+            ),
         )
 
 

@@ -104,6 +104,7 @@ class _Printing:
             marks = [f"of #{match.partial}"]
             marks += ["timed out"] if match.timed_out else []
             marks += ["by the input's end alone"] if match.at_end else []
+            marks += match.elsewhere
             named = f"  {match.match_id}" if match.match_id else ""
             head = Text(f"  {match.number:>3}  {self._times.words(match.time)}  ")
             self._say(
@@ -130,14 +131,14 @@ class _Printing:
                 self._event_row(row)
 
     def _time_row(self, row: TimeRow) -> None:
-        what = "the input's clock stops" if row.ends else "time is over"
-        head = Text(f"  {'':>{self._digits}}  {self._times.words(row.time)}  ")
-        self._say(head, Text(what, "italic"))
+        time = self._times.words(row.time)
+        head = Text(f"  {'':>{self._digits}}  {' ' * len(time) if row.releases else time}  ")
+        self._say(head, Text(row.words, "italic"))
         self._entries(row.entries)
 
     def _event_row(self, row: EventRow) -> None:
         event = row.event
-        wanted = bool(row.entries or event.not_begun)
+        wanted = bool(row.entries or event.not_begun or event.elsewhere)
         fields = ", ".join(f"{name} = {value}" for name, value in event.fields)
         same = self._explanation.pattern.same_field
         lane = f"  [{same} {event.same}]" if same and event.same else ""
@@ -150,7 +151,7 @@ class _Printing:
                 (event.name, "bold" if wanted else "dim"), lane, (f"  {fields}" if fields else "", "dim")
             ),
         )
-        if event.left_out:
+        if event.left_out and not event.elsewhere:
             self._note("∅", "magenta", f"patterns don't see it: {event.left_out}")
         self._entries(row.entries)
         if row.unsaid:
@@ -159,6 +160,8 @@ class _Printing:
         if not began:
             for reason in event.not_begun:
                 self._note("·", "dim", f"begins no match: {reason}")
+        for reason in event.elsewhere:
+            self._note("∅", "magenta", reason)
 
     def _entries(self, entries: tuple[Entry, ...]) -> None:
         said, left = grouped(entries, None if self._all else _MOST_ENTRIES)

@@ -70,6 +70,10 @@ class Node(ABC):
         """The same as a JSON value, for `expression_from_dict`."""
         return self._json()
 
+    def cure(self, wanted: Kind) -> str:
+        """How to write it so that it gives a value of that type, with "; " before it; "" if that can't be told."""
+        return next((cure for child in self.children if (cure := child.cure(wanted))), "")
+
     def columns(self) -> frozenset[str]:
         """The event columns that it reads."""
         return self._reads().union(*(child.columns() for child in self.children))
@@ -152,7 +156,8 @@ class Node(ABC):
     def __bool__(self) -> bool:
         raise ExpressionError(
             f"'{self}' is a condition on events to come, not true or false now; write & for 'and', "
-            "| for 'or', ~ for 'not', each comparison in parentheses, and .is_in([...]) for 'in'"
+            "| for 'or', ~ for 'not', each comparison in parentheses, .is_in([...]) for 'in', and "
+            "(1 < x) & (x < 5) for 1 < x < 5"
         )
 
     def __repr__(self) -> str:

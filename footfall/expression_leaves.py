@@ -1,5 +1,6 @@
 """The nodes that read an event: its fields, its properties, and what is written in Polars itself."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,6 +97,13 @@ class EventProperty(Leaf):
         if schema.get("properties") != pl.String:
             raise ExpressionError(f"'{self}' needs a text column 'properties' with JSON")
         return self.type
+
+    def cure(self, wanted: Kind) -> str:
+        """It with another type."""
+        if wanted == self.type or wanted not in _DTYPES:
+            return ""
+        path = json.dumps(list(self.path) if any("." in name for name in self.path) else ".".join(self.path))
+        return f'; write property_({path}, "{wanted}")'
 
     def _column(self, schema: pl.Schema) -> pl.Expr:  # noqa: ARG002  # properties are one text column
         read = property_reader(self.path, self.type)

@@ -6,7 +6,7 @@ another one), the second way is a partial match of its own, that splits from the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from footfall.expression_values import time_from_ms
 
@@ -33,11 +33,13 @@ class SeenEvent:
         name: the event's name.
         message: its message id.
         fields: what the pattern's conditions read: names and values in words.
+        values: the values themselves; times in ms as `datetime`.
         fate: why the pattern doesn't see it; empty if it does.
         left_out: the same in words.
         same: the value of the field that the pattern runs separately for; empty without one.
         near: the stages whose conditions it meets, or nearly meets.
         not_begun: why no match begins with it, for the first stages that it is near to.
+        elsewhere: the stages of open partial matches that it fits, and that these run for another value than `same`.
     """
 
     number: int
@@ -50,6 +52,8 @@ class SeenEvent:
     same: str = ""
     near: tuple[str, ...] = ()
     not_begun: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,9 @@ class TracedMatch:
         timed_out: it is a partial match that ran out of time, which the pattern gives out too.
         at_end: only the input's end let it out.
         match_id: its id among the run's answers; empty where that isn't known.
+        whole_at: when it was whole, in ms, where an earlier partial match held it back until `time`; else None.
+        let_out: what let it out then, in words.
+        elsewhere: which events fit a stage that must not come, and came with another value of the `same` field.
     """
 
     number: int
@@ -133,6 +140,9 @@ class TracedMatch:
     timed_out: bool
     at_end: bool
     match_id: str = ""
+    whole_at: int | None = None
+    let_out: str = ""
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -146,6 +156,7 @@ class Trace:
         matches: what came out.
         end: the time to which the clock had moved when the input ended, in ms.
         begins_with: the stages with which a match can begin, in words.
+        end_releases: the input's end lets matches out.
         unsaid: for an event's number, how many partial matches waited on besides those that entries name.
     """
 
@@ -155,6 +166,7 @@ class Trace:
     matches: list[TracedMatch] = field(default_factory=list)
     end: int = 0
     begins_with: tuple[str, ...] = ()
+    end_releases: bool = False
     unsaid: dict[int, int] = field(default_factory=dict)
 
     def fired(self) -> list[TracedMatch]:
@@ -173,6 +185,7 @@ class TraceInput:
         end: the time to which the clock had moved when the input ended, in ms.
         limit: partial matches at most; None for no limit.
         memory_ms: as in `PlannedAutomaton`.
+        same: the field that the pattern runs separately for each value of; empty without one.
         stays_open: what still waits when the input ends stays open (the pattern waits longer than a day).
     """
 
@@ -182,6 +195,7 @@ class TraceInput:
     end: int
     limit: int | None = None
     memory_ms: int | None = None
+    same: str = ""
     stays_open: bool = False
 
 

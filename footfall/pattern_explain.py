@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -39,8 +41,8 @@ def explain_pattern(
         name: the pattern's name.
         visitor: the visitor, by `visitor_id`.
         inputs: files, directories, or "-", as a replay takes them.
-        picture: the file that the picture is written to ("-" for standard output, which then gets nothing else);
-            None for no picture.
+        picture: the file that the picture is written to ("-" for standard output, which then gets nothing else, so
+            not with `as_json`); None for no picture.
         as_json: print one JSON object rather than text.
         show_all: fold no events, and list everything; JSON has everything anyway.
 
@@ -48,9 +50,14 @@ def explain_pattern(
         The exit code: 0, or 1 if the explanation isn't what the engine finds.
 
     Raises:
-        UsageError: there is no such pattern, input or visitor, or the picture can't be written.
+        UsageError: there is no such pattern, input or visitor, or the picture can't be written; or it and JSON are
+            both to go to standard output.
         SourceError: an input can't be read.
     """
+    if as_json and picture == "-":
+        raise UsageError(
+            "--json and --picture - both write to standard output: give --picture a file, or leave one of them out"
+        )
     pattern = pattern_named(load_patterns(settings.patterns), name)
     source = FileSource(tuple(inputs), partitioned=settings.partitioned)
     explainer = Explainer(pattern, settings.partial_limit)
@@ -107,6 +114,9 @@ def _match_json(match: TracedMatch) -> JsonValue:
         "time": _time(match.time),
         "status": "timed_out" if match.timed_out else "fired",
         "at_end": match.at_end,
+        "whole_at": None if match.whole_at is None else _time(match.whole_at),
+        "let_out": match.let_out,
+        "elsewhere": match.elsewhere,
     }
 
 
@@ -141,13 +151,26 @@ def _event_json(event: SeenEvent) -> dict[str, JsonValue]:
         "time": _time(event.time),
         "event": event.name,
         "message_id": event.message,
-        "fields": dict(event.fields),
+        "fields": {
+            name: _json_value(value) for (name, _), value in zip(event.fields, event.values, strict=True)
+        },
         "same": event.same,
         "fate": event.fate,
         "left_out": event.left_out,
         "near": event.near,
         "not_begun": event.not_begun,
+        "elsewhere": event.elsewhere,
     }
+
+
+def _json_value(value: Any) -> JsonValue:
+    """A value of an event: numbers without a fraction as whole ones, times as all times are written here."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    found: JsonValue = value
+    return found
 
 
 def _entries_json(entries: Sequence[Entry]) -> dict[str, JsonValue]:

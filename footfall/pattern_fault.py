@@ -5,12 +5,16 @@ import re
 import traceback
 from difflib import get_close_matches
 from pathlib import Path
+from types import FunctionType
 
 import footfall
+from footfall.envelope import FIELD_BY_NAME
 from footfall.errors import PatternError
 from footfall.pattern import Pattern
+from footfall.taken_events import TakenEvent
 
-_UNKNOWN_ARGUMENT = re.compile(r"Pattern\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+_UNKNOWN_ARGUMENT = re.compile(r"Pattern\.(\w+)\(\) got an unexpected keyword argument '(\w+)'")
+_COUNTS = ("times", "at_least", "one_or_more")
 
 
 def fault_words(error: BaseException) -> str:
@@ -36,6 +40,9 @@ def fault_line(path: Path, error: BaseException) -> int | None:
 def _hint(error: BaseException) -> str:
     if isinstance(error, NameError) and error.name in footfall.__all__:
         return f"write: from footfall import {error.name}"
+    known_mistake = _attribute_hint(error) if isinstance(error, AttributeError) else _argument_hint(error)
+    if known_mistake:
+        return known_mistake
     name, known = _wrong_name(error)
     return _did_you_mean(name, known) if name else ""
 
@@ -50,8 +57,39 @@ def _wrong_name(error: BaseException) -> tuple[str | None, list[str]]:
         # Python has the name as an attribute from 3.12 on only.
         quoted = str(error).split("'")
         return (quoted[1] if len(quoted) > 1 else None), footfall.__all__
-    argument = _UNKNOWN_ARGUMENT.search(str(error)) if isinstance(error, TypeError) else None
-    return (argument[1] if argument else None), list(inspect.signature(Pattern).parameters)
+    method, argument = _unknown_argument(error)
+    if argument is None or method is None:
+        return None, []
+    return argument, list(inspect.signature(getattr(Pattern, method)).parameters)
+
+
+def _attribute_hint(error: AttributeError) -> str:
+    """What to write where an attribute was meant as something else; "" if that can't be told."""
+    # Python names the function for the method that it belongs to.
+    method = getattr(error.obj, "__name__", "")
+    if isinstance(error.obj, FunctionType) and getattr(Pattern, method, None) is error.obj:
+        return f"{method} is a method: write .{method}()"
+    if isinstance(error.obj, Pattern) and error.name == "where":
+        return "put it into the stage's condition with &"
+    if isinstance(error.obj, TakenEvent) and error.name in FIELD_BY_NAME:
+        return f'write .field("{error.name}")'
+    return ""
+
+
+def _argument_hint(error: BaseException) -> str:
+    method, argument = _unknown_argument(error)
+    if method not in _COUNTS or argument != "within":
+        return ""
+    return (
+        f"write .{method}(..., each_within=...) for the time from each occurrence to the next, "
+        "and .within(...) for that of the whole match"
+    )
+
+
+def _unknown_argument(error: BaseException) -> tuple[str | None, str | None]:
+    """The method of `Pattern` and the argument that it doesn't have."""
+    found = _UNKNOWN_ARGUMENT.search(str(error)) if isinstance(error, TypeError) else None
+    return (found[1], found[2]) if found else (None, None)
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import msgspec
@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.text import Text
 
 from footfall.errors import PatternError, PatternFilesError, UsageError
+from footfall.event_names import EventNames
 from footfall.pattern import Pattern
 from footfall.pattern_cases import case_file, load_case_files
 from footfall.pattern_fault import fault_line, fault_words
 from footfall.pattern_parameters import ParametricPattern
 from footfall.pattern_plan import PatternPlan
+from footfall.pattern_warnings import pattern_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +73,19 @@ class _Placed:
     file: Path
     line: int | None
 
-    def finding(self, message: str) -> Finding:
-        return Finding(str(self.file), message, self.line, self.pattern.name)
+    def finding(self, message: str, stage: str | None = None) -> Finding:
+        return Finding(str(self.file), message, self.line, self.pattern.name, stage)
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What was read of one file so far."""
+    """What was read of one file so far; `uncalled` if a pattern's method stands where a pattern was meant."""
 
     path: Path
     found: list[_Placed] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
+    uncalled: bool = False
 
     def problem(self, error: BaseException, line: int | None) -> None:
         if isinstance(error, PatternError):
@@ -106,7 +109,8 @@ class _Reading:
 def check_file(path: Path) -> CheckedFile:
     """Check a file of patterns, and its patterns against their neighbours in its folder and their case files.
 
-    The file and the folder's other pattern files are run; faults of the others aren't told.
+    The file and the folder's other pattern files are run; faults of the others aren't told. Event names are those
+    that the shipped table gives.
 
     Raises:
         UsageError: there is no such file, or it is of a kind that holds no patterns.
@@ -114,12 +118,16 @@ def check_file(path: Path) -> CheckedFile:
     if path.suffix not in (".py", ".json") or not path.is_file():
         raise UsageError(f"{path} is no file of patterns: give one that is there and ends in .py or .json")
     reading = _read(path)
-    if not reading.found and not reading.problems:
+    if not (reading.found or reading.problems or reading.uncalled):
         reading.warn("it defines no pattern; assign one: my_pattern = Pattern(...)...")
     if path.name.startswith((".", "_")):
         reading.warn("a run doesn't read files whose names begin with . or _")
     _compare(reading, _neighbours(path))
+    names = EventNames.load()
     for placed in reading.found:
+        reading.warnings += [
+            placed.finding(each.message, each.stage) for each in pattern_warnings(placed.pattern, names)
+        ]
         _check_cases(reading, placed)
     patterns = tuple(placed.pattern for placed in reading.found)
     return CheckedFile(patterns, tuple(reading.problems), tuple(reading.warnings))
@@ -226,6 +234,11 @@ def _take_patterns(reading: _Reading, module: ModuleType, lines: dict[str, int])
             reading.problem(error, fault_line(reading.path, error) or line)
         else:
             reading.take(pattern, line)
+    for name, value in vars(module).items():
+        if name in lines and isinstance(value, MethodType) and isinstance(value.__self__, Pattern):
+            method = value.__name__
+            reading.uncalled = True
+            reading.warn(f"{name} is a method: write .{method}()", lines[name])
     for name, value in vars(module).items():
         hidden = [each for each in _members(value) if isinstance(each, Pattern) and id(each) not in seen]
         if hidden and name in lines:

@@ -22,7 +22,7 @@ from footfall.compiled import compiled
 from footfall.digest import Digest
 from footfall.early import NOTHING_TOLD, EarlyAnswers, State, Told, Unsettled, merged
 from footfall.errors import StateError
-from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch
+from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch, halves
 from footfall.match_records import TIMED_OUT
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
@@ -167,6 +167,8 @@ class Shard:
     def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
         """Take what the source partitions have read; give out what that settles, in order."""
         arrived = [batch for batch in batches if batch.events.size]
+        before = self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended
+        self.watermarks, self.ended = self.watermarks.copy(), self.ended.copy()
         for batch in batches:
             self.watermarks[batch.partition] = max(self.watermarks[batch.partition], batch.watermark)
             self.ended[batch.partition] |= batch.ended
@@ -174,6 +176,9 @@ class Shard:
         if arrived or self.waiting_rows is None:
             self._wait(arrived, batches[0].rows)
         told = self._tell_early(waited, arrived) if self.settings.early and arrived else NOTHING_TOLD
+        if told is None:
+            self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended = before
+            return [settled for part in halves(batches) for settled in self.take(part)]
         if not self.ended.all():
             until = int(self.watermarks[~self.ended].min())
             if until <= self.settled or self._nothing_due(until):
@@ -186,7 +191,7 @@ class Shard:
         settled[0].matches = merged(told, settled[0].matches)
         return settled
 
-    def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told:
+    def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         order = final_order(self.waiting)
         known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
         if self.waiting_rows is None or len(known) < len(arrived):

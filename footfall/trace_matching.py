@@ -1,6 +1,6 @@
 """Runs a pattern's automaton over one visitor's events, and writes down what happens to each partial match."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from footfall.observed_automaton import (
     Skipped,
 )
 from footfall.pattern_spec import Skip
+from footfall.trace_elsewhere import Elsewhere, elsewhere_words
 from footfall.visitor_automaton import NEVER, Match
 from footfall.wait_words import Look, TakenView, WaitWords
 
@@ -57,7 +58,20 @@ def trace_pattern(automaton: Automaton, words: WaitWords, given: TraceInput) -> 
 
 @dataclass(slots=True)
 class _Lane:
-    """The run for one value of the `same` field."""
+    """The run for one value of the `same` field.
+
+    Attributes:
+        same: that value.
+        automaton: the run.
+        rows: the partial matches by what they took.
+        past: the events that came.
+        last: the time of the last of them.
+        cause: the numbers of the matches that came out, by what they took.
+        value: the value in words.
+        before: what was under way before the event, or the time, that is looked at.
+        expired: what time has ended since.
+        whole_at: since when matches are whole.
+    """
 
     same: str
     automaton: ObservedAutomaton
@@ -65,6 +79,10 @@ class _Lane:
     past: list[int] = field(default_factory=list)
     last: int = 0
     cause: dict[Path, int] = field(default_factory=dict)
+    value: str = ""
+    before: Sequence[Live] = ()
+    expired: list[Expired] = field(default_factory=list)
+    whole_at: dict[Path, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,13 +118,21 @@ class _Tracing:
         first = tuple(each.stage for each in words.awaited([0], ()))
         self._trace = Trace(list(given.events), end=given.end, begins_with=first)
         self._lanes: dict[str, _Lane] = {}
+        self._elsewhere = Elsewhere(given.same)
 
     def run(self) -> Trace:
         given = self._given
-        for number in given.order:
-            self._take(number)
+        seen = frozenset(given.order)
+        for event in given.events:
+            if event.number in seen:
+                self._take(event.number)
+            elif event.fate == "same":
+                self._look_elsewhere(_Now(event.time, event.number, given.masks[event.number]), None, ())
         for lane in self._lanes.values():
             self._advance(lane, _Now(given.end, None))
+        if not given.stays_open:
+            releases = [lane.automaton.copy().advance(FOREVER - 1) for lane in self._lanes.values()]
+            self._trace.end_releases = any(releases)
         for lane in self._lanes.values():
             self._end(lane)
         return self._trace
@@ -116,10 +142,15 @@ class _Tracing:
         memory = self._given.memory_ms
         if lane is None:
             lane = self._lanes[event.same] = _Lane(event.same, self._new())
+            lane.value = self._value(event)
         elif memory is not None and not lane.automaton.open_partials and event.time - lane.last >= memory:
             lane.automaton, lane.past = self._new(), []
         lane.last = event.time
         return lane
+
+    def _value(self, event: SeenEvent) -> str:
+        """The event's value of the `same` field in words; empty for none."""
+        return dict(event.fields).get(self._given.same, "")
 
     def _new(self) -> ObservedAutomaton:
         return ObservedAutomaton(self._automaton, limit=self._given.limit)
@@ -131,6 +162,8 @@ class _Tracing:
         lane = self._lane(event)
         now = _Now(event.time, number, self._given.masks[number])
         before, held = lane.automaton.live(), lane.automaton.held()
+        lane.before, lane.expired = before, []
+        told = len(self._trace.entries)
         barred = lane.automaton.beginnings(event.time)
         lane.automaton.take(number, event.time, now.mask)
         now.see(lane.automaton.live())
@@ -146,6 +179,34 @@ class _Tracing:
             self._trace.events[number] = replace(event, not_begun=reasons)
         self._come_out(lane, now, facts, held)
         lane.past.append(number)
+        self._look_elsewhere(now, lane, {entry.stage for entry in self._trace.entries[told:]})
+
+    def _look_elsewhere(self, now: _Now, own: _Lane | None, taken: Container[str]) -> None:
+        """Note where the event would have been wanted, had it another value of the `same` field.
+
+        Args:
+            now: the event.
+            own: the run that it belongs to; None if it has no value.
+            taken: the stages that took it there: of these it is not said.
+        """
+        event = self._trace.events[now.event or 0]
+        found: dict[str, list[str]] = {}
+        for lane in self._lanes.values() if event.near else ():
+            if lane is own or not lane.automaton.open_partials:
+                continue
+            live = [each for each in lane.automaton.live() if each.deadline > now.time]
+            last = {each.path: each.last for each in live}
+            for path, states in _states(live).items():
+                view = TakenView(self._automaton, path, lane.past)
+                wanted = self._words.wanted(states, Look(event.number, now.mask, now.time - last[path], view))
+                for stage, forbids in wanted.items():
+                    if forbids or stage not in taken:
+                        found.setdefault(stage, []).append(lane.value)
+                        partial = lane.rows[path].number
+                        self._elsewhere.note(partial, stage, forbids=forbids, missing=own is None)
+        if found:
+            said = elsewhere_words(event.name, found, self._given.same, self._value(event))
+            self._trace.events[event.number] = replace(event, elsewhere=said)
 
     def _moves(self, lane: _Lane, now: _Now, before: Sequence[Live], facts: Iterable[Fact]) -> None:
         """What the event did to each partial match that was under way."""
@@ -195,6 +256,8 @@ class _Tracing:
         number = len(self._trace.partials) + 1
         row = PartialMatch(number, parent.number if parent else None, lane.same, self._steps(path))
         self._trace.partials.append(row)
+        if parent:
+            self._elsewhere.split(parent.number, number)
         return row
 
     def _steps(self, path: Path) -> list[tuple[str, int]]:
@@ -269,7 +332,9 @@ class _Tracing:
         """Matches, what the skip strategy dropped, and what waits for an earlier partial match."""
         gone: set[int] = set()
         for fact in facts:
-            if isinstance(fact, Released):
+            if isinstance(fact, (Moved, Begun)):
+                lane.whole_at.update(dict.fromkeys(fact.whole, now.time))
+            elif isinstance(fact, Released):
                 self._fires(lane, now, fact)
             elif (
                 isinstance(fact, (Skipped, Repeated, Limited))
@@ -312,15 +377,45 @@ class _Tracing:
         number = len(self._trace.matches) + 1
         lane.cause[fact.path] = number
         at_end = match.time > max(self._given.end, self._trace.events[match.last].time)
-        self._trace.matches.append(
-            TracedMatch(number, row.number, match.steps, match.time, match.by_time, match.timed_out, at_end)
+        whole_at = None if match.timed_out else lane.whole_at.get(fact.path)
+        whole_at = None if whole_at == match.time else whole_at
+        traced = TracedMatch(
+            number,
+            row.number,
+            match.steps,
+            match.time,
+            match.by_time,
+            match.timed_out,
+            at_end,
+            whole_at=whole_at,
+            let_out="" if whole_at is None else self._let_out(lane, match),
+            elsewhere=self._elsewhere.forbidden(row.number),
         )
-        words = _fires_words(row, match, number, at_end=at_end)
-        details = ("it was held back until now",) if row.status == "held" else ()
+        self._trace.matches.append(traced)
+        words = _fires_words(traced)
+        since = "" if whole_at is None else self._times.words(whole_at)
+        details = (f"it was whole at {since}, and waited until {traced.let_out}",) if since else ()
         row.matches.append(number)
         row.status, row.ending, row.ended_at, row.end_event = "fired", words, match.time, now.event
         when = replace(now, time=match.time, at_end=at_end)
         self._add(when, row, "fires", words, match=number, details=details)
+
+    def _let_out(self, lane: _Lane, match: Match) -> str:
+        """What became of the last partial match that began before the match, which it held back, in words."""
+        timed = [fact.path for fact in lane.expired]
+        paths = [*(live.path for live in lane.before if live.path not in timed), *timed]
+        path = next((path for path in reversed(paths) if path[0][1] < match.first), None)
+        if path is None:
+            return "nothing that began earlier was left"
+        row = lane.rows[path]
+        came = [number for number in row.matches if self._trace.matches[number - 1].time == match.time]
+        if came:
+            became = f"came out as match {came[-1]}"
+        elif path in timed:
+            became = "ran out of time"
+        else:
+            became = "ended" if row.status == "ended" or row.matches else "was dropped"
+        return f"#{row.number}, which began earlier, {became}"
 
     def _advance(self, lane: _Lane, now: _Now) -> None:
         """Time moves on."""
@@ -328,6 +423,7 @@ class _Tracing:
             return
         before, held = {live.path: live for live in lane.automaton.live()}, lane.automaton.held()
         states = _states(lane.automaton.live())
+        lane.before, lane.expired = list(before.values()), []
         lane.automaton.advance(now.time)
         facts = _facts(lane)
         now.see(lane.automaton.live())
@@ -338,7 +434,9 @@ class _Tracing:
         for fact in facts:
             if isinstance(fact, Expired):
                 time = fact.time
+                lane.expired.append(fact)
                 if fact.whole:
+                    lane.whole_at[fact.path] = time
                     spared.add(fact.path)
                 elif fact.path not in left and fact.path not in spared:
                     left.add(fact.path)
@@ -351,7 +449,9 @@ class _Tracing:
         row, within = lane.rows[fact.path], self._spec.within_ms
         if now.at_end:
             return
-        waits = tuple(f"it waited for {each.words}" for each in self._words.awaited(states, fact.path))
+        awaited = self._words.awaited(states, fact.path)
+        waits = tuple(f"it waited for {each.words}" for each in awaited)
+        waits += self._elsewhere.awaited(row.number, {each.stage for each in awaited})
         if within is not None and live.first + within <= fact.time:
             words = f"within {format_duration(within)} ran out at {self._times.words(fact.time)}"
             self._ends(now, row, "within", words, waits)
@@ -364,9 +464,12 @@ class _Tracing:
         """The input ends: what is under way stays open, but for what only waits for its time to be over."""
         now = _Now(self._given.end, None, at_end=True)
         now.see(lane.automaton.live())
-        for path in now.states:
+        for path, states in now.states.items():
             row, details = lane.rows[path], self._needs(now, path)
+            details += self._elsewhere.awaited(row.number, self._words.names_of(states))
             words = f"still open: the input's clock stops at {self._times.words(self._given.end)}"
+            if self._trace.end_releases:
+                words = "still open when the input ends"
             self._add(now, row, "open", words, details=details)
             if row.status != "held" and not row.matches:
                 row.status, row.ending, row.details = "open", words, details
@@ -386,11 +489,12 @@ def _states(live: Iterable[Live]) -> dict[Path, list[int]]:
     return states
 
 
-def _fires_words(row: PartialMatch, match: Match, number: int, *, at_end: bool) -> str:
+def _fires_words(match: TracedMatch) -> str:
+    said = f"match {match.number}"
     if match.timed_out:
-        said = f"match {number}: it timed out, and the pattern gives that out"
-    elif match.by_time and row.status != "held":
-        said = f"match {number}: its time is over, and nothing forbidden came"
-    else:
-        said = f"match {number}"
-    return f"{said} (by the input's end alone)" if at_end else said
+        said += ": it timed out, and the pattern gives that out"
+    elif match.by_time and match.whole_at is None:
+        said += ": its time is over, and nothing forbidden came"
+    if match.elsewhere:
+        said += f"; {' and '.join(match.elsewhere)}"
+    return f"{said} (by the input's end alone)" if match.at_end else said

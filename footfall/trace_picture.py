@@ -162,20 +162,20 @@ class _Drawing:
         more = left + (row.unsaid if isinstance(row, EventRow) else 0)
         if isinstance(row, EventRow):
             event = row.event
-            quiet = not row.entries and not event.not_begun
+            quiet = not (row.entries or event.not_begun or event.elsewhere)
             head = [_lines(event.name, _EVENT_ROOM, _NAME, _SOFT if quiet else _INK, bold=not quiet)]
             fields = ", ".join(f"{name} = {value}" for name, value in event.fields)
             head += [_lines(fields, _EVENT_ROOM, _SMALL, _SOFT)] if fields else []
-            if event.left_out:
+            if event.left_out and not event.elsewhere:
                 notes.append(_lines(f"not seen by patterns: {event.left_out}", _NOTE_ROOM, _TEXT, _AMBER))
             if not any(one.entry.what == "begins" for one in said):
                 notes += [
                     _lines(f"begins no match: {reason}", _NOTE_ROOM, _SMALL, _SOFT)
                     for reason in event.not_begun
                 ]
+            notes += [_lines(reason, _NOTE_ROOM, _TEXT, _AMBER) for reason in event.elsewhere]
         else:
-            what = "the input's clock stops" if row.ends else "time is over"
-            head = [_lines(what, _EVENT_ROOM, _TEXT, _SOFT)]
+            head = [_lines(row.words, _EVENT_ROOM, _TEXT, _SOFT)]
         if more:
             notes.append(_lines(f"… and {more:,} more", _NOTE_ROOM, _SMALL, _SOFT))
         band = _Band(row, head, notes)
@@ -220,7 +220,7 @@ class _Drawing:
 
     def _words(self, band: _Band) -> None:
         canvas, row, top = self._canvas, band.row, band.top + _PAD
-        if not isinstance(row, FoldedRow):
+        if isinstance(row, EventRow) or (isinstance(row, TimeRow) and not row.releases):
             time = row.event.time if isinstance(row, EventRow) else row.time
             canvas.text(Lines([self._times.words(time)], _TEXT, _SOFT), self._time, top)
         if isinstance(row, EventRow):

@@ -24,11 +24,26 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class TimeRow:
-    """A time at which something was over; `ends`: the input's end, where `time` is what its clock stands at."""
+    """A time at which something was over.
+
+    Attributes:
+        time: it, in ms; of the input's end, what its clock stands at.
+        entries: what was over.
+        ends: it is the input's end.
+        releases: the input's end lets matches out, at times of their own: its clock isn't to be shown.
+    """
 
     time: int
     entries: tuple[Entry, ...]
     ends: bool = False
+    releases: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        if not self.ends:
+            return "time is over"
+        return "the input ends" if self.releases else "the input's clock stops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,12 @@ def trace_rows(trace: Trace, *, fold: bool) -> list[Row]:
         ((event.time, 1, event.number), _event_row(event, of_event, trace)) for event in trace.events
     ]
     ordered += [((time, 0, 0), TimeRow(time, tuple(entries))) for time, entries in of_time.items()]
-    ordered.append(((max(trace.end, last), 2, 0), TimeRow(trace.end, tuple(at_end), ends=True)))
+    ordered.append(
+        (
+            (max(trace.end, last), 2, 0),
+            TimeRow(trace.end, tuple(at_end), ends=True, releases=trace.end_releases),
+        )
+    )
     rows = [row for _, row in sorted(ordered, key=lambda each: each[0])]
     return list(_folded(rows)) if fold else list(rows)
 
@@ -101,6 +121,8 @@ def _folded(rows: Sequence[EventRow | TimeRow]) -> Iterable[Row]:
 def _is_telling(row: EventRow, taken: Container[str]) -> bool:
     """Whether something is to be said of an event; of a copy, only if the event itself did something."""
     event = row.event
+    if event.elsewhere:
+        return True
     if event.fate:
         return bool(event.near) and (event.fate != "duplicate" or event.message in taken)
     return bool(row.entries or event.not_begun)

@@ -83,9 +83,13 @@ class _Words:
         return f"event {number + 1} ({event.name}, {self._times.words(event.time)})"
 
     def match(self, match: TracedMatch) -> str:
-        how = "its time was over" if match.by_time else "it was whole"
-        steps = "; ".join(self._taken(list(match.steps)))
-        return f"Match {match.number} came out at {self._times.words(match.time)}, when {how}: {steps}."
+        out = f"came out at {self._times.words(match.time)}, when"
+        if match.whole_at is not None:
+            how = f"was whole at {self._times.words(match.whole_at)}, and {out} {match.let_out}"
+        else:
+            how = f"{out} {'its time was over' if match.by_time else 'it was whole'}"
+        steps = "; ".join((*self._taken(list(match.steps)), *match.elsewhere))
+        return f"Match {match.number} {how}: {steps}."
 
     def _taken(self, steps: list[tuple[str, int]]) -> list[str]:
         said = []
@@ -162,7 +166,8 @@ class _Words:
         one = wanted[0]
         more = f", and {len(wanted) - 1:,} more" if len(wanted) > 1 else ""
         names = " and ".join(f"{name!r}" for name in one.near)
-        return [f"Mind {self.event(one.number)}{more}: {names} would look at it, but it is {one.left_out}."]
+        why = one.left_out if one.fate == "same" else f"it is {one.left_out}"
+        return [f"Mind {self.event(one.number)}{more}: {names} would look at it, but {why}."]
 
 
 def _kind(row: PartialMatch) -> str:

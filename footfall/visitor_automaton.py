@@ -135,7 +135,9 @@ class VisitorAutomaton:
 
     Args:
         automaton: the pattern, shared by all visitors.
-        limit: partial matches at most; beyond it the oldest are dropped and counted. None for no limit.
+        limit: partial matches, and matches that they hold up, at most; beyond it the oldest partial ones are dropped
+            and counted. None for no limit.
+        lenient: a skip to a stage that took no event acts as no skip even where the pattern says that it raises.
 
     Attributes:
         dropped: partial matches dropped because of the limit, so far.
@@ -146,6 +148,7 @@ class VisitorAutomaton:
         "_absent",
         "_automaton",
         "_held",
+        "_lenient",
         "_limit",
         "_partials",
         "_past",
@@ -155,9 +158,10 @@ class VisitorAutomaton:
         "next_deadline",
     )
 
-    def __init__(self, automaton: Automaton, *, limit: int | None = None) -> None:
+    def __init__(self, automaton: Automaton, *, limit: int | None = None, lenient: bool = False) -> None:
         self._automaton = automaton
         self._limit = limit
+        self._lenient = lenient
         self._partials: list[_Partial] = []
         # Whole matches that wait for a partial match that began earlier (skip strategies alone): last and first event.
         self._held: list[_Whole] = []
@@ -267,9 +271,11 @@ class VisitorAutomaton:
             else:
                 partials.append(partial)
         self._begin(arrival, partials, done)
-        if self._limit is not None and len(partials) > self._limit:
-            self.dropped += len(partials) - self._limit
-            del partials[: len(partials) - self._limit]
+        if self._limit is not None and len(partials) + len(self._held) > self._limit:
+            # Matches that are held up count, too; without the partial ones that hold them up they come out.
+            excess = min(len(partials), len(partials) + len(self._held) - self._limit)
+            self.dropped += excess
+            del partials[:excess]
         self._partials = partials
         return done
 
@@ -374,14 +380,14 @@ class VisitorAutomaton:
         numbers = self._automaton.parts.get(spec.skip_stage or "", frozenset())
         places = [node[3] for node in _path(last) if node[0] in numbers]
         if not places:
-            if spec.skip_must_hit:
+            if spec.skip_must_hit and not self._lenient:
                 raise MatchError(
                     f"{spec.skip} can't skip to stage {spec.skip_stage!r}: it took no event of the match",
                     pattern=spec.name,
                 )
             return 0
         place = places[0] if spec.skip == "to_first" else places[-1]
-        if spec.skip_must_hit and place == root[3]:
+        if spec.skip_must_hit and place == root[3] and not self._lenient:
             raise MatchError(
                 f"{spec.skip} can't skip to stage {spec.skip_stage!r}: its event is the match's first",
                 pattern=spec.name,
@@ -419,8 +425,8 @@ class VisitorAutomaton:
             self.next_deadline = self._deadline(partials[0])
 
     def copy(self) -> "VisitorAutomaton":
-        """One that goes its own way from here on."""
-        twin = VisitorAutomaton(self._automaton, limit=self._limit)
+        """One that goes its own way from here on, and is lenient."""
+        twin = VisitorAutomaton(self._automaton, limit=self._limit, lenient=True)
         twin._partials, twin._held, twin._absent = self._partials, self._held, list(self._absent)
         if twin._past is not None:
             twin._past.extend(self._past or ())

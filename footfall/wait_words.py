@@ -157,6 +157,20 @@ class WaitWords:
         after = self._places[self._automaton.stages[path[-1][0]]] if path else -1
         return next((name for name in names if self._places[name] >= after), names[-1])
 
+    def wanted(self, states: Iterable[int], look: Look) -> dict[str, bool]:
+        """The stages that would take the event, or (True) forbid it; those that want any event at all are left out."""
+        found: dict[str, bool] = {}
+        for state in self._of(states):
+            for stop in state.stops:
+                if _holds(stop, look) and (name := self._forbidding_name(stop, look.view.path)) is not None:
+                    found[name] = True
+        for move in self._takes(states):
+            name = self._automaton.stages[move.stage]
+            in_time = move.step_ms is None or look.since < move.step_ms
+            if in_time and self._stages[name].condition is not None and _holds(move.guard, look):
+                found.setdefault(name, False)
+        return found
+
     def not_taken(
         self, states: Iterable[int], look: Look, near: Container[str] | None = None
     ) -> tuple[str, ...]:

@@ -179,3 +179,56 @@ def test_ties_are_in_the_order_of_a_field() -> None:
     assert (
         run_parts(swapped, [Pattern("o").begin("a", event == "a").next("b", event == "b")]).by_pattern() == {}
     )
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_value_whose_time_is_over_makes_room_without_loss(batch: int) -> None:
+    gone = (
+        Pattern("gone")
+        .begin("a", event == "a")
+        .one_or_more()
+        .not_followed_by("b", event == "b")
+        .within("10 s")
+        .same("path")
+    )
+    plan = PatternPlan.compile([gone], reserved=NO_COUNTS, limit=1)
+    records = [at(0, "a", path="/x"), at(20_000, "a", path="/y"), at(40_000, "z"), at(60_000, "z")]
+    engine = Engine(plan)
+    for start in range(0, 4, batch):
+        engine.read(0, records[start : start + batch])
+        engine.feed()
+    engine.read(0, [], ended=True)
+    engine.feed()
+    assert engine.outcome().by_pattern() == {"gone": 2}
+    assert engine.outcome().total("dropped_partials") == 0
+
+
+def test_matches_that_are_held_up_count_towards_the_limit() -> None:
+    held = (
+        Pattern("held")
+        .begin("a", event == "a")
+        .followed_by("b", field("path") == first("a").field("path"))
+        .skip_past_last()
+    )
+    engine = Engine(PatternPlan.compile([held], reserved=NO_COUNTS, limit=5))
+    pairs = [at(20 * number + 20, "ab"[number % 2], path="/") for number in range(400)]
+    engine.read(0, [at(0, "a", path="/x"), *pairs])
+    engine.feed()
+    assert len(engine.shards[0].automata._taken) < 20
+
+
+def test_what_is_remembered_of_a_visitor_is_noted_once() -> None:
+    quiet = (
+        Pattern("quiet")
+        .absent("none", event == "c", for_="30 d")
+        .begin("a", event == "a")
+        .one_or_more()
+        .not_followed_by("x", event == "b")
+        .within("1 s")
+    )
+    engine = Engine(PatternPlan.compile([quiet], reserved=NO_COUNTS))
+    for number in range(50):
+        engine.read(0, [at(3_000 * number, "c")])
+        engine.feed()
+    automata = engine.shards[0].automata
+    assert len(automata._memories) + len(automata._due) <= 2

@@ -5,7 +5,7 @@ from engine_harness import NO_COUNTS, Engine, Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Record
-from test_automaton_matcher import at, records_of
+from test_automaton_matcher import START, at, records_of
 
 import footfall.automaton_plan
 from footfall.expression import event, field
@@ -160,3 +160,11 @@ def test_what_waits_is_forgotten_when_its_time_is_over() -> None:
 def test_what_it_is_made_for(pattern: Pattern, least: int | None) -> None:
     (planned,) = PatternPlan.compile([pattern], NO_COUNTS).automata.patterns
     assert (planned.prefilter.least if planned.prefilter else None) == least
+
+
+def test_ties_in_an_order_of_their_own_are_not_sifted() -> None:
+    tied = (
+        Pattern("o").begin("a", event == "a").followed_by("b", event == "b").within("5 ms").tie_order("path")
+    )
+    records = [Record("v", "1", "b", START, path="/2"), Record("v", "2", "a", START, path="/1")]
+    assert run(PatternPlan.compile([tied], NO_COUNTS), records, 5, "").matches.height == 1

@@ -15,11 +15,13 @@ from reference import Record
 from test_automaton_matcher import LINEAR, PATTERNS
 from test_shard_properties import clocks, patterns, session_settings, streams
 
+import footfall.early
 from footfall.clock import NEVER, ClockSettings
-from footfall.expression import event
+from footfall.expression import event, field
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
 from footfall.sessions import SessionSettings
+from footfall.taken_events import first
 
 World = tuple[list[Record], list[Pattern], tuple[Pattern, ...], ClockSettings, SessionSettings]
 
@@ -213,11 +215,11 @@ def test_a_match_is_told_taken_back_and_told_again(cuts: tuple[int, ...]) -> Non
 def test_what_a_copy_takes_back_can_come_again() -> None:
     """The c between a and b turns out to be a copy that a later-timed one replaces: no c is there any more."""
     plan = PatternPlan.compile([AB], RESERVED)
-    first = at(200, "c")
+    copy = at(200, "c")
     records = [at(0, "a"), at(100, "b"), at(50, "x"), at(60, "c")]
-    engine = run_engine([first, *records], plan, (), ClockSettings(), SessionSettings())
+    engine = run_engine([copy, *records], plan, (), ClockSettings(), SessionSettings())
     assert [status for _, status, _ in messages_of(engine)] == ["fired", "retracted"]
-    without = [records[0], records[1], first, replace(first, time=START + 50)]
+    without = [records[0], records[1], copy, replace(copy, time=START + 50)]
     engine = run_engine(without, plan, (), ClockSettings(), SessionSettings())
     assert [status for _, status, _ in messages_of(engine)] == ["fired"], "the earlier-timed copy is dropped"
 
@@ -257,3 +259,91 @@ def test_large_batches_tell_what_small_ones_do() -> None:
     kinds = Counter(status for _, status, _ in several[0])
     assert kinds["retracted"] > 100
     assert max(revision for _, _, revision in several[0]) >= 2
+
+
+HELD = (
+    Pattern("held")
+    .begin("a", event == "a")
+    .followed_by("b", field("path") == first("a").field("path"))
+    .within("20 s")
+    .skip_past_last()
+)
+
+
+@pytest.mark.parametrize("cuts", [(), (4,), (1, 2, 3, 4, 5)])
+def test_what_is_held_up_after_it_was_taken_back_has_a_higher_revision(cuts: tuple[int, ...]) -> None:
+    plan = PatternPlan.compile([HELD], RESERVED)
+    records = [
+        at(1_000, "a"),
+        at(1_100, "b"),
+        at(900, "a"),
+        at(10_000, "z"),
+        at(40_000, "z"),
+        at(50_000, "z"),
+    ]
+    paths = ["/", "/", "/x", None, None, None]
+    records = [replace(record, path=path) for record, path in zip(records, paths, strict=True)]
+    engine = run_engine(records, plan, cuts, ClockSettings(), SessionSettings())
+    assert [message[1:] for message in messages_of(engine)] == [("fired", 0), ("retracted", 1), ("fired", 2)]
+
+
+def test_what_a_later_record_mends_raises_nothing_early() -> None:
+    missed = (
+        Pattern("missed")
+        .begin("x", event == "x")
+        .followed_by("a", event == "a")
+        .optional()
+        .next("b", event == "b")
+        .within("10 s")
+        .skip_to_last("a", raise_on_miss=True)
+    )
+    plan = PatternPlan.compile([missed], RESERVED)
+    records = [at(100, "x"), at(300, "b"), at(200, "a"), at(40_000, "z")]
+    engine = run_engine(records, plan, (1, 2, 3), ClockSettings(), SessionSettings())
+    assert engine.outcome().by_pattern() == {"missed": 1}
+
+
+def test_much_disorder_of_one_visitor_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid: list[int] = []
+    lay_out = footfall.early.lay_out_runs
+
+    def counted(*arguments: object) -> tuple[int, int]:
+        counts = lay_out(*arguments)  # type: ignore[arg-type]  # the compiled loop's own
+        laid.append(len(arguments[6 + 1][0]))  # type: ignore[index]  # room for the events of the runs
+        return counts
+
+    monkeypatch.setattr(footfall.early, "lay_out_runs", counted)
+    dice = random.Random(3)
+    records = [
+        Record("v", f"m{number}", dice.choice("ab"), START + 20 * number - dice.choice([0, 0, 0, 1_500]))
+        for number in range(4_000)
+    ]
+    plan = PatternPlan.compile([AB], RESERVED)
+    whole = run_engine(records, plan, (), ClockSettings(), SessionSettings())
+    assert max(laid) < 4 * 4_000 * 4
+    assert messages_of(whole) == messages_of(
+        run_engine(records, plan, range(100, 4_000, 100), ClockSettings(), SessionSettings())
+    )
+
+
+def test_revisions_of_keyed_partitions_never_go_back() -> None:
+    plan = PatternPlan.compile([HELD], RESERVED)
+    engine = Engine(plan, partitions=2, early=True)
+    mine = [at(1_000, "a"), at(1_100, "b"), at(900, "a"), at(10_000, "z"), at(40_000, "z"), at(50_000, "z")]
+    paths = ["/", "/", "/x", None, None, None]
+    engine.read(0, [at(60_000, "a", "w"), at(60_001, "b", "w"), at(90_000, "z", "w")], ended=True)
+    engine.read(1, [replace(r, path=p) for r, p in zip(mine, paths, strict=True)], ended=True)
+    engine.feed()
+    revisions = [revision for name, _, revision in messages_of(engine) if name == messages_of(engine)[0][0]]
+    assert revisions == sorted(revisions)
+
+
+def test_visitors_of_several_partitions_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(PatternPlan.compile([AB], RESERVED), partitions=2, early=True)
+    for number in range(3):
+        engine.read(0, [at(10 * number, "a")])
+        engine.read(1, [at(10 * number + 5, "b")])
+        engine.feed()
+    assert [record.levelname for record in caplog.records if "keyed_by_visitor" in record.message] == [
+        "WARNING"
+    ]

@@ -52,6 +52,10 @@ def check_trace(trace: Trace) -> None:
     for match in trace.matches:
         steps = trace.partials[match.partial - 1].steps
         assert list(match.steps) == steps[: len(match.steps)]
+        assert (match.whole_at is None) == (match.let_out == "")
+        if match.whole_at is not None:
+            assert trace.events[match.steps[-1][1]].time <= match.whole_at < match.time
+            assert match.let_out.startswith("#")
     rows = trace_rows(trace, fold=True)
     shown = [row.event.number for row in rows if isinstance(row, EventRow)]
     folded = [each.number for row in rows if isinstance(row, FoldedRow) for each in row.events]

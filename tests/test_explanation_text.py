@@ -64,6 +64,30 @@ def test_events_that_patterns_do_not_see_are_told() -> None:
     assert "∅ patterns don't see it: late:" in text(explained(AB, [*records, late]))
 
 
+def abandoned() -> Explanation:
+    records = events_of("a b b")
+    for record, element in zip(records, "xy", strict=False):
+        record["element"] = element
+    return explained(P.begin("a", A).not_followed_by("b", B).within("1 h").same("element"), records)
+
+
+def test_events_with_another_value_of_the_same_field_are_told() -> None:
+    told = text(abandoned(), width=150)
+    assert "∅ b fits 'b', but its element is 'y', not 'x'" in told
+    assert "∅ b fits 'b', but it has no element, so it takes no part" in told
+    assert "patterns don't see it" not in told
+    (line,) = (line for line in told.splitlines() if "(of #1, by the input's end alone" in line)
+    assert "1 event that fits 'b' came with another element" in line
+    assert "no stage wants" not in told
+
+
+def test_where_the_inputs_end_releases_a_match_its_clock_is_not_told() -> None:
+    told = text(abandoned())
+    assert "the input ends\n" in told
+    assert "still open when the input ends" in told
+    assert "clock stops" not in told
+
+
 @pytest.mark.parametrize("width", [40, 60, 120])
 def test_lines_are_no_longer_than_the_terminal_is_wide(width: int) -> None:
     told = text(explained(AB, "- a - b:1 b:2 - a"), width=width, show_all=True)

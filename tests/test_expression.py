@@ -38,6 +38,7 @@ from footfall.expression_nodes import (
     TextTest,
 )
 from footfall.polars_condition import JsonValue
+from footfall.taken_events import last
 
 Row = dict[str, Any]
 
@@ -349,7 +350,7 @@ def test_conditions_print_in_words() -> None:
     ],
 )
 def test_python_logic_on_conditions_fails_loudly(misuse: Callable[[], object]) -> None:
-    with pytest.raises(ExpressionError, match=r"write & for 'and'"):
+    with pytest.raises(ExpressionError, match=r"write & for 'and', .* \(1 < x\) & \(x < 5\) for 1 < x < 5"):
         misuse()
 
 
@@ -394,7 +395,14 @@ def test_what_is_wrong_at_once_is_said_at_once(misuse: Callable[[], object], wor
         (field("x").lower() == "a", "needs a text"),
         (event + 1 > 2, "computes with a text and a number"),
         (field("event_time") + field("event_time") > 2, "computes with a time"),
-        (event.is_in(["a", 3]), "a number, in a text"),
+        (event.is_in(["a", 3]), "a number, in a text$"),
+        (property_("price") > 3, r'a text with a number; write property_\("price", "number"\)$'),
+        (property_("a.price") * 2 > 3, r'computes .*; write property_\("a.price", "number"\)$'),
+        (property_(["a.b", "c"]).is_in([3]), r'; write property_\(\["a.b", "c"\], "number"\)$'),
+        (property_("n", "number") == "x", r'; write property_\("n", "text"\)$'),
+        (last("a").property_("price") < field("value"), r'; write property_\("price", "number"\)$'),
+        (property_("price").lower() == 3, "a text with a number; compare values of one type$"),
+        (property_("at") == TIME, "a text with a time; compare values of one type$"),
         (polars_condition(pl.col("elemnt") == "a", words="odd"), "did you mean 'element'"),
         (polars_condition(pl.col("x") + 1, words="odd"), "must be true or false"),
         (polars_condition(pl.col("x") == "a", words="odd"), "Polars can't evaluate it"),

@@ -62,9 +62,53 @@ def test_json(run: Any) -> None:
     assert len(match["match_id"]) == 32
     assert [row["kind"] for row in said["timeline"]] == ["event"] * 5 + ["input_ends"]
     third = said["timeline"][2]
-    assert (third["number"], third["event"], third["fields"], third["near"]) == (3, "b", {"x": "1"}, ["b"])
+    assert (third["number"], third["event"], third["fields"], third["near"]) == (3, "b", {"x": 1}, ["b"])
     assert [(entry["partial"], entry["what"]) for entry in third["entries"]] == [(1, "waits")]
     assert said["partial_matches"][0]["status"] == "fired"
+
+
+KINDS = """
+from footfall.expression import event, field, property_
+from footfall.pattern import Pattern
+
+kinds = (
+    Pattern("kinds").begin("a", (event == "a") & (field("path") != "/") & field("event_time").is_not_null())
+    .not_followed_by("b", (event == "b") & (field("x") > 1) & (property_("cost", "number") > 0)
+        & property_("ok", "boolean").is_null())
+    .within("1 min").same("path")
+)
+"""
+
+
+def test_the_fields_in_json_are_values_not_words(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "kinds.py").write_text(KINDS)
+    records = events_of("a b:2 b:3")
+    records[0]["path"], records[1]["path"], records[1]["x"] = "/it's", "/c", 2
+    records[0]["properties"], records[1]["properties"] = {"cost": 2.5, "ok": True}, {"cost": 7}
+    (tmp_path / "kinds.ndjson").write_text("".join(json.dumps(record) + "\n" for record in records))
+    said = json.loads(run("kinds", file="kinds.ndjson", as_json=True)[1])
+    events = [row for row in said["timeline"] if row["kind"] == "event"]
+    assert [row["fields"] for row in events] == [
+        {
+            "path": "/it's",
+            "event_time": "2025-10-09T08:53:20.000Z",
+            "property cost": 2.5,
+            "property ok": True,
+        },
+        {"path": "/c", "x": 2, "property cost": 7, "event_time": "2025-10-09T08:53:21.000Z"},
+        {"x": 3, "event_time": "2025-10-09T08:53:22.000Z"},
+    ]
+    assert events[1]["elsewhere"] == ["b fits 'b', but its path is '/c', not \"/it's\""]
+    (match,) = said["matches"]
+    assert match["elsewhere"][0] == "1 event that fits 'b' came with another path"
+    assert (match["whole_at"], match["let_out"]) == (None, "")
+
+
+def test_json_and_a_picture_cannot_both_go_to_standard_output(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--json and --picture - both write to standard output"):
+        run(as_json=True, picture="-")
+    code, out, _ = run(as_json=True, picture=str(tmp_path / "why.svg"))
+    assert (code, json.loads(out)["fired"]) == (0, True)
 
 
 def test_a_picture(run: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from footfall.pattern_files import load_patterns, read_folder, shipped_pattern
 from footfall.simulate_plants import PATTERNS
 
 HEAD = "from footfall.expression import event\nfrom footfall.pattern import Pattern\n"
+A = 'Pattern("p").begin("a", event == "a")'
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -163,6 +164,14 @@ def test_all_that_is_wrong_is_said_at_once_with_file_and_line(tmp_path: Path) ->
         (HEAD + 'p = Pattern("p").begin("a", event == "a").folowed_by("b")\n', "did you mean followed_by or"),
         (HEAD + 'p = Pattern("p", severty="info")\n', "did you mean severity?"),
         ("import footfal\n", "No module named 'footfal'"),
+        (f'{HEAD}p = {A}.where(event == "b")\n', "put it into the stage's condition with &"),
+        (f'{HEAD}p = {A}.one_or_more.followed_by("b")\n', "one_or_more is a method: write .one_or_more()"),
+        (f'{HEAD}p = {A}.times(2, within="1 s")\n', "write .times(..., each_within=...) for the time"),
+        (f'{HEAD}p = {A}.one_or_more(within="1 s")\n', "write .one_or_more(..., each_within=...)"),
+        (f'{HEAD}p = {A}.followed_by("b", within_="1 s")\n', "did you mean within?"),
+        (f'{HEAD}p = {A}.skip_to_first("a", raise_on_mis=True)\n', "did you mean raise_on_miss?"),
+        (f'{HEAD}from footfall import last\nv = last("a").value\n', 'write .field("value")'),
+        (f'{HEAD}from footfall import last\nv = last("a").propert\n', "did you mean property_?"),
     ],
 )
 def test_names_like_a_wrong_one_are_told(tmp_path: Path, text: str, hint: str) -> None:

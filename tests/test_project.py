@@ -144,7 +144,7 @@ def test_the_readme_names_what_there_is() -> None:
     )
     assert set(re.findall(r"^    make ([a-z]+)", text, re.MULTILINE)) <= targets
     folders = re.findall(r"^\| `([a-z]+)/` \|", text, re.MULTILINE)
-    assert len(folders) == 8
+    assert len(folders) == 9
     assert all((ROOT / folder).is_dir() for folder in folders)
     assert all(f"| `{table}` |" in text for table in TABLE_BY_NAME)
 

@@ -1,7 +1,10 @@
 """What each event does to each partial match, and why, as traces tell it."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from explained import explained, lines_of, steps_of, trace_of
+from explained import events_of, explained, lines_of, steps_of, trace_of
 
 from footfall.errors import MatchError
 from footfall.expression import event, field
@@ -118,11 +121,13 @@ def test_an_absence_that_only_the_inputs_end_releases() -> None:
     assert [entry.what for entry in trace.entries] == ["begins", "open", "fires"]
     assert trace.entries[1].details == ("'b' must not come before 08:53:30.000",)
     assert trace.matches[0].at_end
+    assert trace.entries[1].words == "still open when the input ends"
     assert trace.partials[0].status == "fired"
     assert "by the input's end alone" in trace.partials[0].ending
     long = P.begin("a", A).not_followed_by("b", B).within("2 d")
     trace = trace_of(long, "a -", clock=3000)
     assert (trace.matches, trace.partials[0].status) == ([], "open")
+    assert trace.partials[0].ending == "still open: the input's clock stops at 08:53:23.000"
 
 
 def test_until_ends_a_loop() -> None:
@@ -177,10 +182,91 @@ def test_a_match_is_held_back_by_an_earlier_partial_match() -> None:
     trace = trace_of(pattern.within("5 s"), "a:1 a:2 b:2 - - - -")
     assert lines_of(trace)[4] == "3 #2 whole, and held back by #1, which began earlier"
     assert lines_of(trace)[-1] == "t #2 match 1"
-    assert trace.entries[-1].details == ("it was held back until now",)
-    assert trace.matches[0].time == trace.events[5].time
+    let_out = "#1, which began earlier, ran out of time"
+    assert trace.entries[-1].details == (f"it was whole at 08:53:22.000, and waited until {let_out}",)
+    (match,) = trace.matches
+    assert (match.time, match.whole_at, match.let_out) == (
+        trace.events[5].time,
+        trace.events[2].time,
+        let_out,
+    )
     open_end = trace_of(pattern, "a:1 a:2 b:2")
     assert [row.status for row in open_end.partials] == ["open", "held"]
+
+
+SAME_X = P.begin("a", A).followed_by("b", B & (field("x") == last("a").field("x")))
+
+
+def test_an_event_lets_a_held_match_out() -> None:
+    pattern = SAME_X.not_followed_by("n", C & (field("x") == last("b").field("x")))
+    pattern = pattern.followed_by("d", D & (field("x") == last("b").field("x"))).skip_to_next()
+    (match,) = trace_of(pattern, "a:1 a:2 b:1 b:2 d:2 c:1").matches
+    assert (match.whole_at, match.let_out) == (match.time - 1000, "#1, which began earlier, ended")
+    came = trace_of(SAME_X.skip_to_next(), "a:1 a:2 b:2 b:1").matches
+    assert [match.let_out for match in came] == ["", "#1, which began earlier, came out as match 1"]
+    assert [match.whole_at for match in came] == [None, came[0].time - 1000]
+    at_once = trace_of(SAME_X.skip_to_next(), "a:1 b:1 a:2 b:2").matches
+    assert [match.whole_at for match in at_once] == [None, None]
+
+
+def test_a_match_that_time_completes_is_held_back_too() -> None:
+    pattern = SAME_X.not_followed_by("n", C, within="1 s").within("9 s").skip_past_last()
+    trace = trace_of(pattern, "a:1 a:2 b:2 - - - - - - - - -")
+    (match,) = trace.matches
+    start = trace.events[0].time
+    assert (match.by_time, match.whole_at, match.time) == (True, start + 3000, start + 9000)
+    assert match.let_out == "#1, which began earlier, ran out of time"
+    assert lines_of(trace)[-1] == "t #2 match 1"
+
+
+def at_paths(stream: str) -> list[dict[str, Any]]:
+    """Events as in `events_of`, with the path behind a slash: "a/x"."""
+    words = [word.partition("/") for word in stream.split()]
+    records = events_of(" ".join(name for name, _, _ in words))
+    return [
+        {**record, **({"path": path} if path else {})}
+        for record, (_, _, path) in zip(records, words, strict=True)
+    ]
+
+
+ABSENT = (
+    P.begin("a", A).at_least(2).greedy().not_followed_by("b", B).within("10 s").same("path").skip_past_last()
+)
+
+
+def test_an_event_that_fits_but_has_another_value_of_the_same_field_says_so() -> None:
+    trace = explained(ABSENT, at_paths("b/x a/x a/x - b/y b b/z a/y"), clock=20_000).trace
+    assert [event.elsewhere for event in trace.events] == [
+        (), (), (), (), ("b fits 'b', but its path is 'y', not 'x'",),
+        ("b fits 'b', but it has no path, so it takes no part",), ("b fits 'b', but its path is 'z', not 'x'",),
+        (),
+    ]  # fmt: skip
+    (match,) = trace.matches
+    said = ("2 events that fit 'b' came with another path", "1 event that fits 'b' came without any path")
+    assert match.elsewhere == said
+    words = f"t #1 match 1: its time is over, and nothing forbidden came; {said[0]} and {said[1]}"
+    assert words in lines_of(trace)
+
+
+def test_what_fits_elsewhere_is_said_of_open_partial_matches_alone() -> None:
+    trace = explained(ABSENT, at_paths("a/x a/x b/x b/y"), clock=20_000).trace
+    assert [event.elsewhere for event in trace.events] == [()] * 4
+    trace = explained(replace(ABSENT, within_ms=2000), at_paths("a/x a/x - b/y b"), clock=20_000).trace
+    assert [event.elsewhere for event in trace.events[:3]] == [()] * 3
+    assert trace.matches[0].elsewhere == ()
+
+
+def test_what_is_waited_for_may_come_with_another_value() -> None:
+    pattern = P.begin("a", A).followed_by("b", B & (field("x") > 1)).within("9 s").same("path")
+    records = at_paths("a/x a/y b/z b/z")
+    records[2]["x"] = 2
+    trace = explained(pattern, records, clock=20_000).trace
+    assert [event.elsewhere for event in trace.events] == [
+        (), (), ("b fits 'b', but its path is 'z', not 'x' or 'y'",), (),
+    ]  # fmt: skip
+    assert trace.partials[0].details == ("it waited for 'b'", "1 event that fits 'b' came with another path")
+    still_open = explained(pattern, records).trace.partials[0]
+    assert still_open.details[-1] == "1 event that fits 'b' came with another path"
 
 
 def test_one_splits_where_it_may_go_on_in_two_ways() -> None:

@@ -126,6 +126,23 @@ def test_everything_is_said() -> None:
     assert "did not fire" in str(root.findtext(f"{SVG}desc"))
 
 
+def test_events_with_another_value_of_the_same_field_are_said() -> None:
+    records = events_of("a b b")
+    for record, element in zip(records, "xy", strict=False):
+        record["element"] = element
+    pattern = P.begin("a", A).not_followed_by("b", B).within("1 h").same("element")
+    root = drawn(explained(pattern, records))
+    check_drawn(root)
+    said = words_of(root)
+    for words in (
+        "b fits 'b', but its element is 'y', not 'x'", "b fits 'b', but it has no element, so it takes no part",
+        "1 event that fits 'b' came with another element", "the input ends",
+    ):  # fmt: skip
+        assert words in said
+    assert "clock stops" not in said
+    assert "no stage wants" not in said
+
+
 def test_what_visitors_send_stays_text() -> None:
     records = events_of("a b")
     records[0]["element"] = "<script>\x1b\n&"

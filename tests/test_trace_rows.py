@@ -43,6 +43,25 @@ def test_times_stand_before_the_events_of_the_same_time() -> None:
     assert shape(rows) == ["a", "(1)", "end", "time"]
     assert isinstance(rows[2], TimeRow)
     assert rows[2].time == late.end
+    assert (rows[2].words, rows[2].releases) == ("the input ends", True)
+    (*_, end) = trace_rows(trace, fold=True)
+    assert isinstance(end, TimeRow)
+    assert (end.words, end.releases) == ("the input's clock stops", False)
+
+
+def test_an_event_with_another_value_of_the_same_field_is_not_folded() -> None:
+    pattern = P.begin("a", A).not_followed_by("b", B).within("1 min").same("element")
+    records = events_of("a b b -")
+    for record, element in zip(records, "xy", strict=False):
+        record["element"] = element
+    assert shape(trace_rows(explained(pattern, records).trace, fold=True)) == [
+        "a",
+        "b",
+        "b",
+        "(1)",
+        "end",
+        "time",
+    ]
 
 
 def test_what_is_folded_says_what_it_is() -> None:

@@ -5,6 +5,7 @@ from explained import VISITOR, events_of, explained, trace_of
 
 from footfall.expression import event, field
 from footfall.pattern import Pattern
+from footfall.taken_events import last
 from footfall.trace_verdict import Verdict, steps_words, verdict
 
 P = Pattern("p")
@@ -37,6 +38,25 @@ def test_one_by_time_says_so() -> None:
     assert told.startswith("p fired once for v only because the input ends.")
     both = said(ABANDONED.within("3 s"), "a - - - a -", clock=5000)
     assert both.head == "p fired twice for v, once of them only because the input ends."
+
+
+def test_one_that_was_held_back_says_when_it_was_whole_and_what_let_it_out() -> None:
+    pattern = P.begin("a", A).followed_by("b", B & (field("x") == last("a").field("x"))).within("5 s")
+    told = str(said(pattern.skip_past_last(), "a:1 a:2 b:2 - - - -"))
+    assert (
+        "Match 1 was whole at 08:53:22.000, and came out at 08:53:25.000, "
+        "when #1, which began earlier, ran out of time: 'a' took event 2 (a, 08:53:21.000);"
+    ) in told
+
+
+def test_events_with_another_value_of_the_same_field_are_told_with_the_match() -> None:
+    records = events_of("a b c", apart=500)
+    for record, element in zip(records, "xy", strict=False):
+        record["element"] = element
+    told = str(
+        verdict("p", VISITOR, explained(ABANDONED.within("2 s").same("element"), records, clock=9000).trace)
+    )
+    assert "'a' took event 1 (a, 08:53:20.000); 1 event that fits 'b' came with another element." in told
 
 
 def test_how_far_it_came_and_what_stopped_it() -> None:
@@ -96,6 +116,10 @@ def test_an_event_that_is_not_seen_is_minded() -> None:
 
 def test_none_of_the_events_is_seen() -> None:
     told = verdict("p", VISITOR, explained(AB.same("element"), "a b").trace)
+    records = events_of("a b")
+    records[0]["element"] = "x"
+    minded = verdict("p", VISITOR, explained(AB.same("element"), records).trace).sentences[-1]
+    assert "'b' would look at it, but it has no 'element', and the pattern runs for each value" in minded
     assert "Patterns see none of their 2 events: it has no 'element'" in str(told)
 
 

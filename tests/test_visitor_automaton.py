@@ -342,7 +342,7 @@ def test_the_oldest_partial_matches_are_dropped_at_the_limit() -> None:
 
 def test_dropping_a_partial_match_lets_out_what_waited_for_it() -> None:
     spec = pattern(A, stage("b", test=_second_begins), skip="to_next", within_ms=9)
-    visitor = VisitorAutomaton(Automaton(spec), limit=2)
+    visitor = VisitorAutomaton(Automaton(spec), limit=3)
     out = [visitor.take(event, event, mask) for event, (_, mask) in enumerate(letters("a a b"))]
     assert [events_of(matches) for matches in out] == [[], [], []]
     assert events_of(visitor.take(3, 3, bit("a"))) == []

@@ -6,8 +6,9 @@ from footfall import Pattern, event, first, last, taken
 SKIPS = Chapter(
     "After a match",
     "A skip strategy says which further matches a match rules out. Matches count in the order of their first events; "
-    "one that a partial match with an earlier first event could still rule out waits for it. The same pattern over the "
-    "same stream five times: three views, then two or three purchases.",
+    "one that a partial match with an earlier first event could still rule out waits for it: for ever, where nothing "
+    "bounds that partial match, so give a pattern with a skip strategy a `within`. The same pattern over the same "
+    "stream five times: three views, then two or three purchases.",
 )
 WALK = "view view view buy view view view buy buy"
 
@@ -102,6 +103,25 @@ def _same() -> Pattern:
 def _not_same() -> Pattern:
     """Without it, any two clicks will do."""
     return Pattern("not_same").begin("click", event == "click").times(2)
+
+
+@SAME.example(
+    "same, with an absence",
+    stream("type type submit", element=["#name", "#mail", "#mail"]),
+)
+def _same_with_an_absence() -> Pattern:
+    """What must not come is looked for among the events with the same value, too.
+
+    The `submit` of `#mail` stands in the way of what was typed there alone; one without an `element` would stand in
+    nobody's way.
+    """
+    return (
+        Pattern("same_with_an_absence")
+        .begin("type", event == "type")
+        .not_followed_by("submit", event == "submit")
+        .within("5 s")
+        .same("element")
+    )
 
 
 @SAME.example(

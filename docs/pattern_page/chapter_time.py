@@ -2,11 +2,14 @@
 
 from docs.pattern_page.example import Chapter, stream
 from footfall import Pattern, event
+from footfall.duration import format_duration
+from footfall.pattern import LONGEST_WITHIN_MS
 
 TIME = Chapter(
     "Time",
-    'Durations are texts ("30 min", "1.5 h", "500 ms"), a `timedelta`, or a number of milliseconds. All bounds are '
-    "exclusive: an event that comes exactly then is too late. Time is the events' own; no clock is read.",
+    'Durations are texts ("30 min", "1.5 h", "500 ms") in the units ms, s, min, h and d, a `timedelta`, or a number of '
+    f"milliseconds; a bound is at most {format_duration(LONGEST_WITHIN_MS)}. All bounds are exclusive: an event that "
+    "comes exactly then is too late. Time is the events' own; no clock is read.",
 )
 
 

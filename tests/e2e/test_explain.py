@@ -124,6 +124,11 @@ def test_what_is_wrong_is_told(traffic: Path) -> None:
     assert "nowhere" in said
 
 
+def test_json_and_the_picture_on_standard_output_are_refused(traffic: Path) -> None:
+    given = ("exit_intent", "--visitor", "v", "events", "--partitioned", "--json", "--picture", "-")
+    assert "--json and --picture -" in failed("patterns", "explain", *given, cwd=traffic, code=2)
+
+
 def test_help_has_examples(tmp_path: Path) -> None:
     shown = run("patterns", "explain", "--help", cwd=tmp_path).out
     assert "examples:\n  footfall patterns explain booking_abandoned" in shown
