@@ -28,7 +28,7 @@ from footfall.pattern_spec import Contiguity, LoopSpec, PatternSpec, StageSpec, 
 _Nots = tuple[tuple[int, bool], ...]
 """Not-stages in force: the number of each, and whether an event is spared that the stage after it takes.
 
-One that stands behind a loop is in force from the loop's first event on, and spares none of the loop's own events.
+One that stands behind a loop is in force wherever the loop is waited for again, and spares none of its own events.
 """
 
 
@@ -185,7 +185,6 @@ class _Compiling:
         contiguity: Contiguity | None,
         holding: tuple[Test, ...],
         step_ms: int | None = None,
-        begun: _Nots = (),
         behind: _Nots = (),
     ) -> _Next:
         """What enters the stages in order, then `after`.
@@ -197,7 +196,6 @@ class _Compiling:
             contiguity: how the first stage is waited for; None: as it says itself.
             holding: what ends the waiting for the first stage.
             step_ms: bound on the step into the first stage.
-            begun: the not-stages behind the loops around the stages: in force from the first event on.
             behind: the not-stages that directly follow the stages.
         """
         following = after
@@ -208,7 +206,6 @@ class _Compiling:
                 index,
                 following,
                 until,
-                begun,
                 behind,
                 _Head(
                     (contiguity if first else None) or stages[index].contiguity,
@@ -225,7 +222,6 @@ class _Compiling:
         index: int,
         after: _Next,
         until: tuple[Test, ...],
-        begun: _Nots,
         behind: _Nots,
         head: _Head,
     ) -> _Next:
@@ -237,9 +233,9 @@ class _Compiling:
                 return after(_united(nots, ((self.not_number(stage), True),)), None)
             if stage.contiguity == "not_next":
                 if isinstance(plain := after((), None), Ending):
-                    return NotNext(plain, stage.test, tuple(guard for guard, _ in self.stops(nots)))
+                    return NotNext(plain, stage.test)
                 return NotNext(after(nots, None), stage.test)
-            loop = _Loop(self, stage, after, until, self.lasting(stages, index, behind), begun)
+            loop = _Loop(self, stage, after, until, self.lasting(stages, index, behind))
             if skipped is None:
                 return loop.entered(replace(head, nots=nots))
             return loop.entered(replace(head, nots=nots, holding=skipped.holding, step_ms=skipped.step_ms))
@@ -272,8 +268,8 @@ class _Loop:
         stage: the stage; one that comes exactly once is a loop of one.
         after: what follows the loop.
         until: tests that end a loop around it.
-        lasting: the not-stages that directly follow: they are in force from the loop's first event on.
-        begun: those of the loops around it.
+        lasting: the not-stages that directly follow: once the loop has come, they are in force where it is waited for
+            again. That is not within a group's rounds.
     """
 
     def __init__(
@@ -283,20 +279,16 @@ class _Loop:
         after: _Next,
         until: tuple[Test, ...],
         lasting: _Nots,
-        begun: _Nots,
     ) -> None:
         self._compiling = compiling
         self._stage = stage
         self._loop = loop = stage.loop
         self._after = after
         self._lasting = lasting
-        self._around_nots = begun
-        once = loop.least == loop.most == 1
-        self._begun = begun if once else _united(begun, lasting)
         self._around = until
         self._until = (*until, loop.until) if loop.has_until else until
         self._branches: dict[tuple[int, _Nots, _Skipped | None], Branch] = {}
-        self._greedy: dict[int, Greedy] = {}
+        self._greedy: dict[tuple[int, bool], Greedy] = {}
         self._check(loop)
 
     def _check(self, loop: LoopSpec) -> None:
@@ -343,15 +335,13 @@ class _Loop:
                 self._until,
                 None,
                 self._until,
-                begun=self._begun,
                 behind=self._lasting,
             )
             lasting = self._compiling.lasting(stage.group, 0, self._lasting)
-            return _Loop(self._compiling, stage.group[0], rest, self._until, lasting, self._begun).heads()
+            return _Loop(self._compiling, stage.group[0], rest, self._until, lasting).heads()
         guard = Guard.passing(stage.test).also(_none_of(self._until)) or Guard.never()
         following = self.following(count)
-        begun = self._around_nots
-        return [Take(guard, self._compiling.number(stage), head.step_ms, lambda: following(begun, None))]
+        return [Take(guard, self._compiling.number(stage), head.step_ms, lambda: following((), None))]
 
     def _choice_takes(self, count: int, head: _Head) -> list[Take]:
         """The takes of an alternation: what several choices would take goes to the first of them."""
@@ -359,7 +349,7 @@ class _Loop:
         taken: list[Test] = []
         for choice in self._stage.choices:
             following = self.following(count)
-            loop = _Loop(self._compiling, choice, following, self._until, self._lasting, self._begun)
+            loop = _Loop(self._compiling, choice, following, self._until, self._lasting)
             clear = _none_of(tuple(taken))
             for take in loop.heads():
                 guard = take.guard.also(clear)
@@ -382,7 +372,6 @@ class _Loop:
                 head.contiguity,
                 head.holding,
                 head.step_ms,
-                self._begun,
                 self._lasting,
             )(head.nots, None)
         if stage.members:
@@ -402,7 +391,7 @@ class _Loop:
             others = tuple(other for other in left if other is not member)
             lasting = () if others else self._lasting
             relaxed: Contiguity = "relaxed" if arm.contiguity == "begin" else arm.contiguity
-            loop = _Loop(self._compiling, member, remaining(others), self._until, lasting, self._begun)
+            loop = _Loop(self._compiling, member, remaining(others), self._until, lasting)
             return loop.entered(replace(arm, contiguity=relaxed))
 
         def remaining(left: tuple[StageSpec, ...]) -> _Next:
@@ -458,10 +447,11 @@ class _Loop:
         after = self._after(nots, skipped)
         if not loop.greedy or loop.least == loop.most:
             return after
-        if id(after) not in self._greedy:
+        key = id(after), skipped is None
+        if key not in self._greedy:
             tests = tuple(_first_tests(self._stage))
-            self._greedy[id(after)] = Greedy(after, tests, loop.until, loop.has_until, {})
-        return self._greedy[id(after)]
+            self._greedy[key] = Greedy(after, tests, loop.until, loop.has_until, {}, taken=skipped is None)
+        return self._greedy[key]
 
 
 def _first_tests(stage: StageSpec) -> list[Test]:

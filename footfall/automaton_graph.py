@@ -4,7 +4,7 @@ A proceed edge is followed without an event. A partial match sits in a branch on
 the waits that the branch offers goes its own way, so that leaving a loop and staying in it are told apart once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from footfall.automaton_states import Guard, Move, MoveKind, State
@@ -63,7 +63,9 @@ class Greedy:
     """What follows a greedy loop: events that the loop would take (`tests`) end it.
 
     An `until` event that is the first after the loop's last one lifts that for good; once something has been passed
-    over (`rewritten`, by the id of the node that passes it), it no longer does.
+    over (`rewritten`, by the id of the node that passes it), it no longer does. A not_next directly behind the loop is
+    asked only of events that it wouldn't take, and is the last that greediness bears on. `taken`: the loop has just
+    taken an event, and the pattern can't end by leaving out what follows.
     """
 
     after: "Node"
@@ -71,15 +73,15 @@ class Greedy:
     until: Test
     has_until: bool
     rewritten: dict[int, "Greedy"]
+    taken: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class NotNext:
-    """Proceeds to `after` on events that fail the test; on others, and on `stops`, the partial match ends."""
+    """Proceeds to `after` on events that fail the test; on others, the partial match ends."""
 
     after: "Node"
     test: Test
-    stops: tuple[Guard, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -112,6 +114,7 @@ class _Edge:
     firm: tuple[Guard, ...] = ()
     instead_of: tuple[tuple[Guard, int | None], ...] = ()
     of_absence: bool = False
+    of_not_next: bool = False
 
 
 @dataclass(slots=True)
@@ -253,8 +256,11 @@ class Flattening:
 
 
 def _spared(edge: _Edge, closure: _Closure) -> tuple[Guard, ...]:
-    """The stops that don't forbid a take: an event that is taken isn't in between, unless its own loop forbids it."""
-    if edge.kind is not MoveKind.TAKE:
+    """The stops that don't forbid a move: an event that is taken isn't in between, unless its own loop forbids it.
+
+    Nor is one that completes the match without being taken.
+    """
+    if edge.kind is MoveKind.PASS:
         return ()
     return tuple(stop for stop in closure.stops if stop not in closure.hard and stop not in edge.firm)
 
@@ -283,10 +289,10 @@ def _of_not_next(node: NotNext, after: _Closure) -> _Closure:
     edges = []
     for edge in after.edges:
         guard = edge.guard.also(clear)
-        edges.append(_barred(edge) if guard is None else _rebuilt(edge, guard=guard))
+        edges.append(_barred(edge) if guard is None else replace(edge, guard=guard, of_not_next=True))
     if after.ends:
         edges.append(_Edge(MoveKind.COMPLETE, Guard.never() if clear is None else clear, None))
-    stops = [Guard.passing(node.test), *node.stops, *after.stops]
+    stops = [Guard.passing(node.test), *after.stops]
     return _Closure(
         edges,
         stops,
@@ -314,11 +320,22 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
             edges.append(_barred(edge))
             continue
         target = edge.target
-        if edge.kind is MoveKind.PASS and target is not None:
+        if edge.kind is MoveKind.PASS and target is not None and not edge.of_not_next:
             again = Greedy(target, node.tests, None, has_until=False, rewritten=node.rewritten)
             target = node.rewritten.setdefault(id(target), again)
         edges.append(_rebuilt(edge, guard=guard, target=target))
-    return replace(after, edges=edges)
+
+    def asked(stops: Iterable[Guard]) -> list[Guard]:
+        both = [stop.also(also) for stop in stops for also in (still, over)]
+        return [stop for stop in both if stop is not None]
+
+    return replace(
+        after,
+        edges=[replace(edge, firm=tuple(asked(edge.firm))) for edge in edges],
+        stops=asked(after.stops),
+        hard=asked(after.hard),
+        ends_skipped=after.ends_skipped and not node.taken,
+    )
 
 
 def _barred(edge: _Edge) -> _Edge:
@@ -342,6 +359,7 @@ def _rebuilt(
         edge.firm,
         edge.instead_of if instead_of is None else instead_of,
         edge.of_absence,
+        edge.of_not_next,
     )
 
 

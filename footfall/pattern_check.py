@@ -4,6 +4,7 @@ Everything raises `PatternError` with the pattern's and the stage's name.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
 from typing import NoReturn, get_args
 
 import polars as pl
@@ -76,8 +77,8 @@ def check_whole(stages: Sequence[Stage], pattern: str, *, bounded: bool) -> None
     """
     if not any(not stage.forbids for stage in stages):
         raise PatternError("it has no stage; start with .begin(name, condition)", pattern=pattern)
-    for stage in trailing(stages):
-        if stage.contiguity == "not_followed_by" and not bounded and stage.step_within_ms is None:
+    for stage in takewhile(lambda one: one.contiguity == "not_followed_by", trailing(stages)):
+        if not bounded and stage.step_within_ms is None:
             _refuse(
                 "an absence at the end needs .within(...), or it would be waited for without end",
                 pattern,
@@ -193,6 +194,12 @@ def _check_loop(stage: Stage, pattern: str) -> None:
                 pattern, stage)  # fmt: skip
     if stage.members and (stage.loops or stage.optional):
         _refuse("a permutation comes once; put it into a group to repeat it or leave it out", pattern, stage)
+    if stage.until is not None and not stage.loops:
+        _refuse(
+            "until comes after the loop's at_least or one_or_more, which has no upper bound: .one_or_more().until(...)",
+            pattern,
+            stage,
+        )
     if stage.until is not None and stage.more is not None:
         _refuse("until ends a loop without an upper bound: at_least or one_or_more", pattern, stage)
     if not stage.loops:
@@ -243,8 +250,8 @@ def _check_parts(stage: Stage, schema: pl.Schema, pattern: str) -> None:
             _refuse("absent is for the start of the whole pattern, not of a group", pattern, part)
         check_stage(part, before, schema, pattern)
         before.append(part)
-    if before and before[-1].forbids:
-        _refuse("a group ends with a stage that takes events", pattern, before[-1])
+    if before and before[-1].contiguity == "not_followed_by":
+        _refuse("not_followed_by can't end a group; put it behind the group", pattern, before[-1])
 
 
 def _check_references(

@@ -1,9 +1,9 @@
 """Random patterns, all features together, and random streams of a visitor's events, for Hypothesis.
 
 The patterns are those that Flink's rules allow: not-stages neither first, nor optional or looping, nor behind an
-optional stage; greedy on single stages alone, no optional stage behind a greedy one; until on unbounded loops alone; a
-trailing not_followed_by with `within` or a time of its own; a group has a stage that must come. What comes first may
-be absences.
+optional stage; greedy on single stages alone, no optional stage directly behind a greedy one; until on unbounded loops
+alone; a trailing not_followed_by with `within` or a time of its own; a group has a stage that must come. What comes
+first may be absences.
 """
 
 from collections.abc import Iterable
@@ -206,9 +206,9 @@ def _sequence(draw: Draw, names: _Names, features: Features, depth: int, *, most
         before = stages[-1] if stages else None
         needed = depth > 0 and number == count - 1 and all(stage.loop.optional for stage in stages)
         contiguity: Contiguity = "begin" if number == 0 else draw(st.sampled_from(_POSITIVE))
-        may_be_optional = not needed and not (before is not None and before.loop.greedy)
         if before is not None and features.nots and may_precede_not(before) and _rarely(draw, 4):
             stages.append(_absence(draw, names, features))
+        may_be_optional = not needed and not (stages and stages[-1].loop.greedy)
         stages.append(_stage(draw, names, features, contiguity, depth, may_be_optional=may_be_optional))
     if depth > 0 and features.nots and _may_end_absent(stages[-1]) and _rarely(draw, 6):
         stages.append(_absence(draw, names, features))
@@ -228,7 +228,7 @@ def _absence(draw: Draw, names: _Names, features: Features) -> StageSpec:
 
 
 def _may_end_absent(stage: StageSpec) -> bool:
-    """Whether a not-stage may stand behind this one at the end: an absence at the end is of one kind."""
+    """Whether a not-stage may stand behind this one at the end; it is none itself."""
     return may_precede_not(stage) and not _forbids(stage)
 
 
@@ -269,6 +269,8 @@ def patterns(draw: Draw, features: Features = EVERYTHING) -> PatternSpec:
         last = _absence(draw, names, features)
         if last.contiguity == "not_followed_by" and features.steps and _rarely(draw, 3):
             last = replace(last, step_within_ms=draw(st.integers(1, 5)))
+        if last.contiguity == "not_next" and _rarely(draw, 3):
+            stages.append(replace(_absence(draw, names, features), contiguity="not_followed_by"))
         stages.append(last)
     own_time = not stages[-1].group and stages[-1].step_within_ms is not None
     if within is None and _ends_absent(stages[-1]) and not own_time:

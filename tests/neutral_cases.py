@@ -107,7 +107,9 @@ class _Lowering:
         self._conditions: list[Predicate] = []
 
     def mask(self, row: Row) -> int:
-        return sum(_holds(condition, row) << bit for bit, condition in enumerate(self._conditions))
+        return sum(
+            1 << bit for bit, condition in enumerate(self._conditions) if _holds(condition, row) is True
+        )
 
     def spec(self, case: Mapping[str, Any]) -> PatternSpec:
         pattern = case["pattern"]
@@ -169,7 +171,10 @@ class _Lowering:
         rows = self._rows
 
         def test(event: int, partial: PartialView) -> bool:
-            return _holds(where, rows[event], lambda stage: [rows[number] for number in partial.taken(stage)])
+            value = _holds(
+                where, rows[event], lambda stage: [rows[number] for number in partial.taken(stage)]
+            )
+            return value is True
 
         return test
 
@@ -188,23 +193,26 @@ def _nothing_taken(_stage: str) -> Sequence[Row]:
     return ()
 
 
-def _holds(where: Predicate, row: Row, taken: Callable[[str], Sequence[Row]] = _nothing_taken) -> bool:
+def _holds(where: Predicate, row: Row, taken: Callable[[str], Sequence[Row]] = _nothing_taken) -> bool | None:
+    """Three-valued: a comparison with null is unknown, which is None."""
     if where is None:
         return True
-    if "all" in where:
-        return all(_holds(part, row, taken) for part in where["all"])
-    if "any" in where:
-        return any(_holds(part, row, taken) for part in where["any"])
+    if "all" in where or "any" in where:
+        decides = "any" in where
+        values = {_holds(part, row, taken) for part in where["any" if decides else "all"]}
+        return decides if decides in values else None if None in values else not decides
     if "not" in where:
-        return not _holds(where["not"], row, taken)
+        value = _holds(where["not"], row, taken)
+        return None if value is None else not value
     if "if" in where:
         return _holds(where["then" if _holds(where["if"], row, taken) else "else"], row, taken)
     return _compares(where, row, taken)
 
 
-def _compares(where: Mapping[str, Any], row: Row, taken: Callable[[str], Sequence[Row]]) -> bool:
+def _compares(where: Mapping[str, Any], row: Row, taken: Callable[[str], Sequence[Row]]) -> bool | None:
     if "type" in where or "name" in where:
-        return all(row.get(field) == value for field, value in where.items())
+        ((field, wanted),) = where.items()
+        return None if row.get(field) is None else bool(row[field] == wanted)
     if "agg" in where:
         counted = [*taken(where["stage"]), *([row] if where.get("plus_current") else [])]
         total = len(counted) if where["agg"] == "count" else sum(one[where["field"]] for one in counted)
@@ -216,4 +224,6 @@ def _compares(where: Mapping[str, Any], row: Row, taken: Callable[[str], Sequenc
         other = (
             rows[0 if where["ref"]["pick"] == "first" else -1].get(where["ref"]["field"]) if rows else None
         )
-    return value is not None and other is not None and _COMPARE[where["op"]](value, other)
+    if value is None or other is None:
+        return None
+    return _COMPARE[where["op"]](value, other)

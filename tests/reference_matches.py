@@ -18,7 +18,7 @@ items; `_ways_on` reads off it which events could be taken next, and under which
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from footfall.pattern_spec import PatternSpec, StageSpec, Test
 
@@ -74,10 +74,22 @@ class _Until:
 
 @dataclass(frozen=True)
 class _Guard:
-    """A greedy loop that is left, or left out: what it could take must not come; its `until` lifts that."""
+    """A greedy loop that is left, or left out: what it could take must not come; its `until` lifts that.
+
+    `directly`: a not_next stands behind it, and it is about the next event alone.
+    """
 
     tests: tuple[Test, ...]
     until: _Until | None
+    directly: bool = False
+
+
+@dataclass(frozen=True)
+class _NextNot:
+    """A not_next, and the greedy loops that are left before it: it is asked only of events that they wouldn't take."""
+
+    stage: StageSpec
+    guards: tuple[_Guard, ...]
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,7 @@ class _Way:
     rest: tuple[_Item, ...] = ()
     nots: tuple[StageSpec, ...] = ()
     lasting: tuple[StageSpec, ...] = ()
-    next_nots: tuple[StageSpec, ...] = ()
+    next_nots: tuple[_NextNot, ...] = ()
     guards: tuple[_Guard, ...] = ()
     trailing: tuple[StageSpec, ...] = ()
     yields_to: tuple["_Way", ...] = ()
@@ -149,27 +161,45 @@ class _Way:
 
 @dataclass(frozen=True)
 class _Passed:
-    """What lies between the last event taken and a way on."""
+    """What lies between the last event taken and a way on.
+
+    Attributes:
+        greedily: a greedy loop that took that event was left.
+        never_ends: it was, and an optional stage left out after it: the pattern can't end so.
+    """
 
     label: tuple[str, ...] = ()
     nots: tuple[StageSpec, ...] = ()
-    next_nots: tuple[StageSpec, ...] = ()
+    next_nots: tuple[_NextNot, ...] = ()
     guards: tuple[_Guard, ...] = ()
     trailing: tuple[StageSpec, ...] = ()
+    greedily: bool = False
+    never_ends: bool = False
 
     def absence(self, stage: StageSpec) -> "_Passed":
         passed = replace(self, trailing=(*self.trailing, stage))
         if stage.contiguity == "not_next":
-            return replace(passed, next_nots=(*self.next_nots, stage))
+            asked = _NextNot(stage, self.guards)
+            directly = tuple(replace(guard, directly=True) for guard in self.guards)
+            return replace(passed, next_nots=(*self.next_nots, asked), guards=directly)
         return replace(passed, nots=(*self.nots, stage))
 
     def beyond(self, stage: StageSpec, word: str, own_until: _Until | None) -> "_Passed":
         """A stage is left out, or a loop left."""
         guards = self.guards
-        if stage.loop.greedy and stage.loop.least != stage.loop.most:
+        greedy = stage.loop.greedy and stage.loop.least != stage.loop.most
+        never_ends = self.never_ends or (word == "without" and self.greedily)
+        if greedy:
             guards = (*guards, _Guard(tuple(test for _, test in _names(stage)), own_until))
         trailing = self.trailing if word == "after" else ()
-        return replace(self, label=(*self.label, word, stage.name), guards=guards, trailing=trailing)
+        return replace(
+            self,
+            label=(*self.label, word, stage.name),
+            guards=guards,
+            trailing=trailing,
+            greedily=self.greedily or (greedy and word == "after"),
+            never_ends=never_ends,
+        )
 
 
 def _forbids(stage: StageSpec) -> bool:
@@ -193,34 +223,29 @@ def _to_do(
     )
 
 
-def _begun_nots(to_do: tuple[_Item, ...]) -> tuple[StageSpec, ...]:
-    """What stands behind a loop as a not_followed_by is in force from the loop's first event on.
+def _begun_nots(rest: tuple[_Item, ...]) -> tuple[StageSpec, ...]:
+    """What stands behind a loop as a not_followed_by is in force wherever the loop is waited for again.
 
-    That goes for all of the loop: what is still to come of its round may stand before it.
+    It may end the group, and so the loop, that this one is the last of.
     """
-    found: list[StageSpec] = []
-    in_loop = False
-    for item in to_do:
-        if isinstance(item, _More):
-            in_loop = True
-        elif in_loop and isinstance(item, _First) and item.stage.contiguity == "not_followed_by":
-            found.append(item.stage)
-        else:
-            in_loop = False
-    return tuple(found)
+    behind = dropwhile(lambda item: isinstance(item, _More), rest)
+    nots = takewhile(lambda item: isinstance(item, _First) and _is_not_followed_by(item.stage), behind)
+    return tuple(item.stage for item in nots)
 
 
-def _all_ways(to_do: tuple[_Item, ...]) -> list[_Way]:
-    begun = _begun_nots(to_do)
-    ways = []
-    for way in _ways_on(to_do, _Passed()):
-        lasting = tuple(stage for stage in begun if stage not in way.nots)
-        ways.append(replace(way, nots=(*way.nots, *lasting), lasting=lasting))
-    return ways
+def _is_not_followed_by(stage: StageSpec) -> bool:
+    return stage.contiguity == "not_followed_by"
+
+
+def _under(nots: tuple[StageSpec, ...], way: _Way) -> _Way:
+    lasting = tuple(stage for stage in nots if stage not in way.nots)
+    return replace(way, nots=(*way.nots, *lasting), lasting=(*way.lasting, *lasting))
 
 
 def _ways_on(to_do: tuple[_Item, ...], passed: _Passed) -> list[_Way]:
     if not to_do:
+        if passed.never_ends:
+            return []
         bound = _least(*(stage.step_within_ms for stage in passed.trailing))
         return [_way(passed, replace(_Way(()), ends=True, bound=bound, trailing=passed.trailing))]
     item, rest = to_do[0], to_do[1:]
@@ -236,7 +261,7 @@ def _ways_on(to_do: tuple[_Item, ...], passed: _Passed) -> list[_Way]:
         return _no_more_than_it_must(stage, ways, without) + without
     again = []
     if loop.most is None or item.done < loop.most:
-        again = _once_more(item, loop.inner, rest, passed)
+        again = [_under(_begun_nots(rest), way) for way in _once_more(item, loop.inner, rest, passed)]
     leave = []
     if item.done >= loop.least:
         leave = _ways_on(rest, passed.beyond(stage, "after", item.own_until))
@@ -313,7 +338,7 @@ class _Partial:
     last: int
     ways: tuple[_Way, ...]
     nots: tuple[StageSpec, ...] = ()
-    next_nots: tuple[StageSpec, ...] = ()
+    next_nots: tuple[_NextNot, ...] = ()
     fresh: bool = True
 
 
@@ -407,7 +432,7 @@ class _Run:
         nothing = _Partial((), (), place, time, time, ())
         passes = self._passes(place, ())
         found = []
-        for way in _all_ways(_to_do(stages[len(absences) :])):
+        for way in _ways_on(_to_do(stages[len(absences) :]), _Passed()):
             stops = self._stops(way, passes, fresh=True) or self._gives_way(nothing, way, place, passes)
             if not way.ends and not stops:
                 found += self._taking(nothing, way, place, passes, complete)
@@ -415,7 +440,7 @@ class _Run:
 
     def _go_on(self, partial: _Partial, place: int, complete: list[_Partial]) -> list[_Partial]:
         passes = self._passes(place, partial.taken)
-        if partial.fresh and any(passes(stage.test) for stage in partial.next_nots):
+        if partial.fresh and any(_is_broken(asked, passes) for asked in partial.next_nots):
             return []
         forbidden = any(passes(stage.test) for stage in partial.nots)
         found = []
@@ -423,10 +448,16 @@ class _Run:
             if self._stops(way, passes, fresh=partial.fresh) or self._gives_way(partial, way, place, passes):
                 continue
             if forbidden:
-                if not way.ends and not any(passes(stage.test) for stage in way.lasting):
+                if way.ends and not _waits_for_time(way):
+                    complete.append(partial)
+                elif not way.ends and not any(passes(stage.test) for stage in way.lasting):
                     found += self._taking(partial, way, place, passes, complete)
                 continue
-            lifted = tuple(guard for guard in way.guards if not (partial.fresh and _lifted(guard, passes)))
+            lifted = tuple(
+                guard
+                for guard in way.guards
+                if not (partial.fresh and (guard.directly or _lifted(guard, passes)))
+            )
             left = (replace(way, guards=lifted),)
             waiting = replace(partial, ways=left, nots=way.nots, fresh=False)
             if not way.ends:
@@ -468,7 +499,7 @@ class _Run:
         name = _name_for(way, passes)
         if name is None:
             return []
-        ways = _all_ways(way.rest)
+        ways = _ways_on(way.rest, _Passed())
         then = replace(
             partial,
             taken=(*partial.taken, (name, number)),
@@ -476,7 +507,7 @@ class _Run:
             last=time,
             ways=tuple(on for on in ways if not on.ends or on.trailing),
             nots=tuple(stage for on in ways for stage in on.nots),
-            next_nots=tuple(stage for on in ways for stage in on.next_nots),
+            next_nots=tuple(asked for on in ways for asked in on.next_nots),
             fresh=True,
         )
         if any(on.ends and not on.trailing for on in ways):
@@ -525,11 +556,17 @@ class _Run:
 
 
 def _waits_for_time(way: _Way) -> bool:
-    return any(stage.contiguity == "not_followed_by" for stage in way.trailing)
+    return _is_not_followed_by(way.trailing[-1])
 
 
 def _lifted(guard: _Guard, passes: Callable[[Test], bool]) -> bool:
     return guard.until is not None and passes(guard.until.test)
+
+
+def _is_broken(asked: _NextNot, passes: Callable[[Test], bool]) -> bool:
+    if any(not _lifted(guard, passes) and any(map(passes, guard.tests)) for guard in asked.guards):
+        return False
+    return passes(asked.stage.test)
 
 
 def _name_for(way: _Way, passes: Callable[[Test], bool]) -> str | None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,8 +16,8 @@ from reference import Record
 from test_automaton_matcher import LINEAR, PATTERNS
 from test_shard_properties import clocks, patterns, session_settings, streams
 
-import footfall.early
 from footfall.clock import NEVER, ClockSettings
+from footfall.early_loops import lay_out_runs
 from footfall.expression import event, field
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
@@ -305,14 +306,12 @@ def test_what_a_later_record_mends_raises_nothing_early() -> None:
 
 def test_much_disorder_of_one_visitor_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     laid: list[int] = []
-    lay_out = footfall.early.lay_out_runs
 
-    def counted(*arguments: object) -> tuple[int, int]:
-        counts = lay_out(*arguments)  # type: ignore[arg-type]  # the compiled loop's own
-        laid.append(len(arguments[6 + 1][0]))  # type: ignore[index]  # room for the events of the runs
-        return counts
+    def counted(*arguments: Any) -> Any:
+        laid.append(len(arguments[7][0]))  # room for the events of the runs
+        return lay_out_runs(*arguments)
 
-    monkeypatch.setattr(footfall.early, "lay_out_runs", counted)
+    monkeypatch.setattr("footfall.early.lay_out_runs", counted)
     dice = random.Random(3)
     records = [
         Record("v", f"m{number}", dice.choice("ab"), START + 20 * number - dice.choice([0, 0, 0, 1_500]))

@@ -37,7 +37,8 @@ GROUP = Pattern("g").begin("g1", A).followed_by("g2", B)
         (lambda: LOOP.combinations().greedy(), "b", "not both"),
         (lambda: LOOP.greedy().followed_by("c", C).optional(), "c", "can't follow a greedy one"),
         (lambda: LOOP.greedy().followed_by("c", C).times(0, 2), "c", "can't follow a greedy one"),
-        (lambda: START.until(C), "a", "without an upper bound"),
+        (lambda: START.until(C), "a", r"until comes after .* \.one_or_more\(\)\.until"),
+        (lambda: START.until(C).times(3), "a", "until comes after the loop's at_least or one_or_more"),
         (lambda: START.times(2).until(C), "a", "without an upper bound"),
         (lambda: START.times(2, 3).until(C), "a", "without an upper bound"),
         (lambda: LOOP.until(C).until(C), "b", "until is given twice"),
@@ -65,7 +66,7 @@ GROUP = Pattern("g").begin("g1", A).followed_by("g2", B)
         (lambda: LOOP.optional().not_followed_by("n", C), "n", r"can't follow an optional one \('b'\)"),
         (lambda: LOOP.optional().not_next("n", C), "n", "can't follow an optional one"),
         (lambda: START.followed_by(GROUP).optional().not_next("n", C), "n", "can't follow an optional one"),
-        (lambda: START.not_followed_by("n", C).not_next("m", B).check(), "n", r"needs \.within"),
+        (lambda: START.not_next("n", C).not_followed_by("m", B).check(), "m", r"needs \.within"),
         (lambda: START.absent("q", C, for_="1 s"), "q", r"absent comes before \.begin"),
         (lambda: Pattern("p").absent("q", C, for_=0), "q", "more than 0"),
         (lambda: Pattern("p").absent("q", C, for_="1 s").check(), None, "no stage"),
@@ -84,7 +85,7 @@ GROUP = Pattern("g").begin("g1", A).followed_by("g2", B)
         (lambda: START.followed_by(GROUP, C), "g", "has its conditions"),
         (lambda: START.followed_by(stage("b", B), C), "b", "has its conditions"),
         (lambda: START.followed_by(3), "3", "1 to 64 characters"),  # type: ignore[arg-type]  # the mistake itself
-        (lambda: START.followed_by(GROUP.not_next("n", C)), "n", "a group ends with a stage that takes"),
+        (lambda: START.followed_by(GROUP.not_followed_by("n", C)), "n", "not_followed_by can't end a group"),
         (
             lambda: START.followed_by(Pattern("g").absent("q", C, for_="1 s").begin("g1", A)),
             "q",
@@ -196,6 +197,8 @@ def test_a_group_is_made_of_stages_alone(group: Pattern) -> None:
         START.times(0, 1),
         LOOP.not_next("n", C),
         LOOP.not_next("n", C).not_followed_by("m", A).within("1 s"),
+        LOOP.not_followed_by("n", C).not_next("m", A),
+        START.next(GROUP.not_next("n", C)).times(2),
         START.not_followed_by("n", C, within="1 s"),
         START.followed_by("b", (taken("b").sum("x") < 5) & (last("a").field("x") > 1)).one_or_more(),
         START.next(

@@ -78,13 +78,15 @@ def test_until_of_a_group_forbids_skipping_only_once_the_group_has_begun() -> No
     assert events_of(run(spec, "a u c u c d")) == [(0, 2, 5)]
 
 
-def test_a_not_stage_behind_a_group_holds_from_the_first_event_of_the_loop_at_its_end() -> None:
+def test_a_not_stage_behind_a_group_holds_from_a_loop_at_its_end_and_between_its_rounds() -> None:
     last = pattern(A, group("g", B, stage("c", loop=some())), NOT_N, D)
     assert not run(last, "a b c n c d")
     assert events_of(run(last, "a b n c d")) == [(0, 1, 3, 4)]
     whole = pattern(A, group("g", B, C, loop=some()), NOT_N, D)
-    assert not run(whole, "a b n c d")
+    assert events_of(run(whole, "a b n c d")) == [(0, 1, 3, 4)]
     assert events_of(run(whole, "a n b c d")) == [(0, 2, 3, 4)]
+    assert not run(whole, "a b c n b c d")
+    assert events_of(run(whole, "a b c b n c d")) == [(0, 1, 2, 3, 5, 6)]
 
 
 def test_an_event_that_is_taken_is_not_in_between_whatever_another_way_forbids() -> None:

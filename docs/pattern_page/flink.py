@@ -54,7 +54,7 @@ knowing, since the documentation leaves it unsaid:
   ends the match, so a greedy loop of `a` followed by `a` never matches. A greedy loop at the end of a pattern gives
   every prefix. `times(n)` ignores it.
 - `until` forbids skipping once the loop has begun.
-- A not-stage behind a loop holds from the loop's first event.
+- A not-stage behind a loop holds from the loop's first event; behind a looping group, between its rounds.
 - With no skip strategy, two loops over the same events can give the same events more than once."""
 
 DIFFERENCES = """\

@@ -125,7 +125,7 @@ def _condition(predicate: Json | None) -> Expression:
         case {"type": value} | {"name": value}:
             return Comparison("==", field("type" if "type" in predicate else "name"), constant(value))
         case {"not": part}:
-            return ~_sure(_condition(part))
+            return ~_condition(part)
         case {"if": test, "then": then, "else": other}:
             sure = _sure(_condition(test))
             return (sure & _condition(then)) | (~sure & _condition(other))
@@ -168,5 +168,5 @@ def _aggregate(function: str, predicate: Json) -> Expression:
 
 
 def _sure(condition: Expression) -> Expression:
-    """The cases' predicates are true or false; what is unknown is false there."""
+    """What an `if` asks: where that is unknown, it is the `else` that goes."""
     return condition & condition.is_not_null()

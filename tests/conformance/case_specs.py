@@ -82,7 +82,7 @@ class CaseTests:
         at_hand = self._events[event]
         if "type" in predicate or "name" in predicate:
             (key,) = predicate
-            return bool(at_hand.get(key) == predicate[key])
+            return _compare("eq", at_hand.get(key), predicate[key])
         other = self._referred(predicate["ref"], partial) if "ref" in predicate else predicate["value"]
         return _compare(predicate["op"], at_hand.get(predicate["field"]), other)
 
