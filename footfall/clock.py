@@ -116,6 +116,22 @@ class PartitionClock:
         """The largest event time taken so far, as used; `NEVER` before the first."""
         return int(self._state[_MAX_EVENT])
 
+    @property
+    def last_arrival(self) -> int:
+        """The latest arrival taken so far; `NEVER` where none is known."""
+        return int(self._state[_LAST_ARRIVAL])
+
+    def read_until(self, time: int) -> bool:
+        """The partition has been read to its end at that time (ms): no later record arrives before it.
+
+        What is due up to the idle bound before it may settle. Says whether the watermark moved.
+        """
+        watermark = time - self.settings.idle_bound - 1
+        if watermark <= self.watermark:
+            return False
+        self._state[_WATERMARK] = watermark
+        return True
+
     def take(self, events: pl.DataFrame, *, ended: bool, with_watermarks: bool = False) -> pl.DataFrame:
         """Take the partition's next decoded events, in offset order; give back those whose times are decided.
 

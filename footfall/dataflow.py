@@ -4,6 +4,7 @@ Flows (in `flows/`) only connect these; what they are made of is decided here, f
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,11 @@ from bytewax.operators import StatefulBatchLogic
 
 from footfall.clock import ClockSettings
 from footfall.envelope import SCHEMA
+from footfall.errors import UsageError
 from footfall.event_batch import ShardBatch
 from footfall.event_names import EventNames
 from footfall.expression import Expression, event
-from footfall.formats import Format, format_by_name
+from footfall.formats import Decoder, format_by_name
 from footfall.input import FormatMaker, InputSettings, Item, Letters, ReadAhead, RecordInput
 from footfall.output import AnswerOutput
 from footfall.pattern import Pattern
@@ -26,16 +28,25 @@ from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
 from footfall.sink import Sink
+from footfall.unknown_format import UnknownFormat
 from footfall.warm_up import warm_up
+
+_STATUS_SECONDS = 1.0
 
 
 class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
     """A shard as Bytewax keeps it, under the shard's name."""
 
-    def __init__(self, settings: ShardSettings, names: tuple[str, ...], *, recoverable: bool) -> None:
+    def __init__(
+        self, settings: ShardSettings, names: tuple[str, ...], *, recoverable: bool, tell: Tell | None = None
+    ) -> None:
+        """Make the step; with `tell`, it says every second or so where the shard stands, and at last."""
         self._settings = settings
         self._names = names
         self._recoverable = recoverable
+        self._tell = tell
+        self._told = 0.0
+        self._snapshot = (0, 0.0)
         self._shard: Shard | None = None
 
     def resumed(self, state: bytes) -> "ShardStep":
@@ -48,11 +59,29 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
         """Take batches, give out what they settle; the shard stays for as long as the run does."""
         if self._shard is None:
             self._shard = Shard(self._names[values[0].shard], self._settings)
-        return self._shard.take(values), StatefulBatchLogic.RETAIN
+        settled = self._shard.take(values)
+        if self._tell is not None and time.monotonic() >= self._told + _STATUS_SECONDS:
+            self._tell_status()
+        return settled, StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[Settled], bool]:
+        """Say where the shard stands when the input has stopped."""
+        self._tell_status(final=True)
+        return [], StatefulBatchLogic.RETAIN
+
+    def _tell_status(self, *, final: bool = False) -> None:
+        if self._tell is not None and self._shard is not None:
+            self._told = time.monotonic()
+            self._tell(self._shard.status(*self._snapshot, final=final))
 
     def snapshot(self) -> bytes:
         """The shard's state; nothing where the run keeps none, since Bytewax asks all the same."""
-        return self._shard.snapshot() if self._shard is not None and self._recoverable else b""
+        if self._shard is None or not self._recoverable:
+            return b""
+        began = time.monotonic()
+        state = self._shard.snapshot()
+        self._snapshot = (len(state), time.monotonic() - began)
+        return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +103,13 @@ class _NamedFormat(FormatMaker):
         self._name = name
         self._names = names
 
-    def __call__(self, columns: frozenset[str]) -> Format:
-        return format_by_name(self._name)(self._names, columns)
+    def __call__(self, name: str | None, columns: frozenset[str]) -> Decoder:
+        chosen = name or self._name
+        try:
+            known = format_by_name(chosen)
+        except UsageError:
+            return UnknownFormat(chosen, columns)
+        return known(self._names, columns)
 
 
 def session_conditions(settings: Settings) -> tuple[Expression, ...]:
@@ -130,12 +164,14 @@ def flow_parts(
         wants_rows=bool(sinks),
         event_columns=stored,
         early=input_settings.early,
+        releases=source.releases,
+        idle_bound=settings.idle_bound,
     )
     warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None
 
     def new_shard(state: bytes | None) -> ShardStep:
-        step = ShardStep(shard_settings, names, recoverable=recoverable)
+        step = ShardStep(shard_settings, names, recoverable=recoverable, tell=tell if source.live else None)
         return step if state is None else step.resumed(state)
 
     return FlowParts(

@@ -22,7 +22,7 @@ from footfall.answers import NamedMatches, match_rows, named_matches
 from footfall.automaton_matcher import AutomatonMatcher, joined
 from footfall.clock import FOREVER, NEVER
 from footfall.early_loops import OPEN_SESSION, UNCHANGED, drop_copies, find_visitors, lay_out_runs
-from footfall.event_batch import Events
+from footfall.event_batch import UNTOLD, Events
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import take_records
@@ -214,9 +214,13 @@ class EarlyAnswers:
         self._revisions[message.name] = _Revision(number, over)
         return number
 
-    def news(self, named: NamedMatches) -> tuple[Places, npt.NDArray[np.uint32]]:
-        """Which of the matches settled now are no message yet, and their revisions."""
-        news = np.flatnonzero(~at_their_last_event(named.matches))
+    def news(self, named: NamedMatches, events: Events) -> tuple[Places, npt.NDArray[np.uint32]]:
+        """Which of the matches settled now, at these events, are no message yet, and their revisions."""
+        told = at_their_last_event(named.matches)
+        if events.size:
+            places = np.clip(named.matches.records["row"] - events["row"][0], 0, events.size - 1)
+            told &= (events["marks"][places] & UNTOLD) == 0
+        news = np.flatnonzero(~told)
         revisions = np.zeros(news.size, np.uint32)
         if self._revisions:
             for place, match in enumerate(news.tolist()):
@@ -338,6 +342,7 @@ def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> 
         found.append(automata.settle(plan.automata, events, lanes, places_of, values, NEVER))
     matches = joined(found)
     matches = matches.kept(at_their_last_event(matches))
+    matches = matches.kept((real["marks"][matches.records["row"] - unsettled.next_row] & UNTOLD) == 0)
     records = matches.records
     run_of = runs.run_of[records["row"] - unsettled.next_row]
     for name in ("visitor_high", "visitor_low"):

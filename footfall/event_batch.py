@@ -25,6 +25,9 @@ pickle_frames_by_arrow()
 
 HAS_PATH, HAS_REFERRER, HAS_UTM, HAS_USER, HAS_VALUE, HAS_CURRENCY = (1 << bit for bit in range(6))
 
+UNTOLD = 1 << 6
+"""The mark of an event that came while nothing was told early: matches that it completes are told when they settle."""
+
 UTM_COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
 QUOTED = ("visitor_id", "message_id", "user_id", "path", "referrer", "currency", *UTM_COLUMNS)
@@ -73,6 +76,8 @@ class ShardBatch:
         rows: the events' envelope columns: those quoted, and those that the run stores. Columns without a value
             are left out.
         watermarks: for each event the partition's watermark before it was taken; None where nothing asks for it.
+        arrival: the latest arrival (ms) that the partition has had, or the time up to which a live one has been read to
+            its end; `NEVER` where neither is known.
     """
 
     shard: int
@@ -83,6 +88,7 @@ class ShardBatch:
     lanes: npt.NDArray[np.uint64]
     rows: pl.DataFrame
     watermarks: npt.NDArray[np.int64] | None = None
+    arrival: int = NEVER
 
 
 @compiled
@@ -154,6 +160,7 @@ def split_by_shard(
     *,
     watermark: int,
     ended: bool,
+    arrival: int = NEVER,
 ) -> list[ShardBatch]:
     """One batch for every shard, from one read of a partition: a visitor's events all go to the same shard.
 
@@ -166,7 +173,7 @@ def split_by_shard(
     watermarks = frame[WATERMARK].to_numpy() if WATERMARK in frame.columns else None
     frame = filled_columns(frame[columns])
     if shards == 1:
-        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame, watermarks)]
+        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame, watermarks, arrival)]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
@@ -181,7 +188,7 @@ def split_by_shard(
         rows = frame.slice(start, end - start)
         before = None if watermarks is None else watermarks[part]
         batches.append(
-            ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows, before)
+            ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows, before, arrival)
         )
     return batches
 
@@ -206,9 +213,18 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
         batch.lanes[:middle],
         batch.rows.slice(0, middle),
         before[:middle],
+        batch.arrival,
     )
     events, lanes, rows = batch.events[middle:], batch.lanes[middle:], batch.rows.slice(middle)
     second = ShardBatch(
-        batch.shard, batch.partition, batch.watermark, batch.ended, events, lanes, rows, before[middle:]
+        batch.shard,
+        batch.partition,
+        batch.watermark,
+        batch.ended,
+        events,
+        lanes,
+        rows,
+        before[middle:],
+        batch.arrival,
     )
     return [first], [second]

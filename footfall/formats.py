@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -77,8 +77,7 @@ class Decoded:
     """What became of a block of records.
 
     Attributes:
-        events: the good ones in the order of their offsets, with the wanted columns of the envelope (always
-            those
+        events: the good ones in the order of their offsets, with the wanted columns of the envelope (always those
             in `ALWAYS`), in its order and types. `event_time` is the time as sent, `late` and `clock_capped`
             are false: the clock comes after. `source_partition` is left out; it is the block's.
         dead: the others, as rows of the dead letters' table.
@@ -88,6 +87,13 @@ class Decoded:
     events: pl.DataFrame
     dead: pl.DataFrame
     count: int
+
+
+class Decoder(Protocol):
+    """What decodes one partition's records."""
+
+    def decode(self, block: RecordBlock) -> Decoded:
+        """Turn a block's records into events and dead letters."""
 
 
 class Format(ABC):
@@ -177,7 +183,7 @@ class Format(ABC):
         _leave_broken_text(block.data, scan)
         for row in block.oversized:
             scan.states[row] = LEFT
-        offsets = np.arange(block.first_offset, block.first_offset + block.count)
+        offsets = block.offsets_of_records()
         part = self._part(block.data, scan, offsets, block.arrivals)
         events = self._frame(part)
         left = np.flatnonzero(scan.states != TAKEN)
@@ -290,7 +296,7 @@ class Format(ABC):
 
     def _identify(self, part: Part, messages: col.Spans, taken: npt.NDArray[np.bool_]) -> None:
         for row in np.flatnonzero((messages.lengths < 0) & taken).tolist():
-            part.write(messages, row, _digest(part.line(row)).encode())
+            part.write(messages, row, letter_digest(part.line(row)).encode())
 
     def _page_texts(self, part: Part, taken: npt.NDArray[np.bool_]) -> dict[str, col.Spans]:
         """The wanted text columns that a record's fields, or its page's address, give."""
@@ -371,9 +377,9 @@ class Format(ABC):
                     raise UnfitError("too_large", f"{size} bytes")
                 plain, own = self._plain(line)
             except UnfitError as error:
-                place = (block.partition, block.first_offset + row, block.source, block.first_line + row)
+                place = (block.partition, int(part.offsets[row]), block.source, block.first_line + row)
                 total = len(line) if size is None else size
-                dead.append((*place, error.reason, error.detail, line, total, _digest(line)))
+                dead.append((*place, error.reason, error.detail, line, total, letter_digest(line)))
             else:
                 rows.append(row)
                 lines.append(plain)
@@ -388,7 +394,7 @@ class Format(ABC):
         again = self._part(
             data,
             self._layout.scan(data, len(rows)),
-            block.first_offset + np.array(rows),
+            part.offsets[rows],
             arrivals,
             properties,
         )
@@ -415,7 +421,7 @@ class Format(ABC):
         if self._event_time_of(values) is None:
             raise UnfitError("no_time", "the event has no time")
         if values.get("message_id") is None:
-            values["message_id"] = _digest(line)
+            values["message_id"] = letter_digest(line)
         properties = self._own_properties_of(values)
         unknown = self._unknown(found, frozenset(used)) if self.keeps_unknown else {}
         plain: dict[str, Any] = {}
@@ -508,6 +514,6 @@ def _amount(millionths: int) -> bytes:
     return f"{'-' if millionths < 0 else ''}{whole}.{part:06}".encode()
 
 
-def _digest(line: bytes) -> str:
+def letter_digest(line: bytes) -> str:
     """What names a message that has no id of its own: 128 bits of its bytes, in hex."""
     return hashlib.blake2b(line, digest_size=16).hexdigest()

@@ -20,13 +20,15 @@ from footfall.clock import FOREVER, NEVER, WATERMARK, ClockSettings, PartitionCl
 from footfall.digest import Digest, frame_words
 from footfall.envelope import SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
-from footfall.formats import Format
+from footfall.formats import Decoder
 from footfall.pattern_plan import PatternPlan
 from footfall.records import RecordReader, RecordSource
 from footfall.run_messages import PartitionDone, Progress, Tell
 
 _WAIT = timedelta(milliseconds=2)
+_POLL = timedelta(milliseconds=5)
 _BLOCK = 8_192
+_TICK_MS = 1_000
 _LATE_CONTENT = ("visitor_id", "message_id", "event", "event_time")
 _FILLED_LATER = frozenset({"source_partition", "late", "clock_capped"})
 
@@ -52,7 +54,7 @@ class InputSettings:
 
     Attributes:
         source: where records come from.
-        new_format: makes a format for a partition, given the envelope columns that are wanted.
+        new_format: makes a format, given its name (None: the run's own) and the envelope columns that are wanted.
         clock: the partitions' clock bounds.
         plan: the compiled patterns.
         shard_names: the shards' names, which are the keys of what comes out.
@@ -86,10 +88,10 @@ class InputSettings:
 
 
 class FormatMaker:
-    """Makes a `Format` for a partition; a named class, so that settings that hold it pickle."""
+    """Makes a `Decoder` for a partition; a named class, so that settings that hold it pickle."""
 
-    def __call__(self, columns: frozenset[str]) -> Format:
-        """A new format that decodes these envelope columns."""
+    def __call__(self, name: str | None, columns: frozenset[str]) -> Decoder:
+        """A new format of that name (None: the run's own) that decodes these envelope columns."""
         raise NotImplementedError
 
 
@@ -150,8 +152,9 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._ahead = ahead
         self._tell = tell
         self._stop = stop
-        self._waits = False
+        self._waits = self._quiet = False
         self._before = NEVER
+        self._ticked = NEVER
         position: Any = None
         self._done = False
         self._clock = PartitionClock(settings.clock)
@@ -159,11 +162,12 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if resume is not None:
             position, self._done, self._clock, self._totals = pickle.loads(resume)  # noqa: S301 - our own state
         self._position = position
-        self._format = settings.new_format(frozenset(settings.decoded_columns))
+        self._formats: dict[str | None, Decoder] = {}
         self._columns = list(settings.decoded_columns)
         self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
         self._reader: RecordReader | None = None
         tell(Progress(partition, self._totals.records, 0, None, None))
+        self._live = settings.source.live
         if self._done:
             ahead.note(self._number, FOREVER)
         elif resume is not None:
@@ -172,8 +176,10 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
     def next_batch(self) -> Sequence[Item]:
         """Read, decode and split the next records."""
         if self._done or self._stop.is_set():
+            self._tell_progress(final=True)
             self.close()
             raise StopIteration
+        self._quiet = False
         self._waits = self._ahead.must_wait(self._before)
         if self._waits:
             return []
@@ -181,13 +187,20 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             self._reader = self._settings.source.open(self._name, self._position)
         before = self._clock.max_event_time
         letters = Letters()
+        known = self._totals.records
         events, ended = self._read(self._reader, letters)
+        if self._live and self._totals.records == known and not self._tick(self._reader):
+            self._tell_progress()
+            return []
         events = self._clock.take(events, ended=ended, with_watermarks=self._settings.early)
         events = self._part_late(events, letters)
         self._position = self._reader.position()
         self._before = before
-        self._ahead.note(self._number, FOREVER if ended else self._clock.max_event_time)
+        self._ahead.note(self._number, FOREVER if ended or self._quiet else self._clock.max_event_time)
         self._tell_progress()
+        arrival = self._clock.last_arrival
+        if self._live and arrival != NEVER and not self._quiet:
+            self._reader.note_arrival(arrival)
         batches = split_by_shard(
             events,
             self._settings.plan,
@@ -196,6 +209,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             len(self._settings.shard_names),
             watermark=self._clock.watermark,
             ended=ended,
+            arrival=max(arrival, self._ticked),
         )
         names = self._settings.shard_names
         items: list[Item] = [(names[batch.shard], batch) for batch in batches]
@@ -206,6 +220,16 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             items.append((names[self._number % len(names)], letters))
         return items
 
+    def _tick(self, reader: RecordReader) -> bool:
+        """A live partition has nothing at hand: whether that it stands at its end lets anything settle."""
+        self._quiet = True
+        self._ahead.note(self._number, FOREVER)
+        until = reader.read_until()
+        if until is None or until < self._ticked + _TICK_MS or not self._clock.read_until(until):
+            return False
+        self._ticked = until
+        return True
+
     def _read(self, reader: RecordReader, letters: Letters) -> tuple[pl.DataFrame, bool]:
         """Read and decode a batch, in blocks that stay in the processor's cache; whether the partition has ended."""
         decoded, dead = [self._blank], []
@@ -213,9 +237,9 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         while left > 0 and not ended:
             block = reader.read(min(left, _BLOCK))
             if block is None:
-                ended = True
+                ended = not self._live
                 break
-            out = self._format.decode(block)
+            out = self._format_of(block.format).decode(block)
             self._totals.records += block.count
             left -= block.count
             if out.events.height:
@@ -226,6 +250,12 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             letters.dead = pl.concat(dead)
             self._count_dead(letters.dead)
         return (pl.concat(decoded) if len(decoded) > 2 else decoded[-1]), ended
+
+    def _format_of(self, name: str | None) -> Decoder:
+        if name not in self._formats:
+            wanted = frozenset(self._settings.decoded_columns)
+            self._formats[name] = self._settings.new_format(name, wanted)
+        return self._formats[name]
 
     def _part_late(self, events: pl.DataFrame, letters: Letters) -> pl.DataFrame:
         if self._settings.event_columns:
@@ -250,14 +280,26 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             totals.dead_reasons[reason] = totals.dead_reasons.get(reason, 0) + count
         totals.digest.add("dead", frame_words(dead.select("reason", "bytes")))
 
-    def _tell_progress(self) -> None:
+    def _tell_progress(self, *, final: bool = False) -> None:
         if self._reader is None:
             return
         bytes_read, bytes_total = self._reader.progress()
-        time = self._clock.max_event_time
+        totals = self._totals
         self._tell(
             Progress(
-                self._name, self._totals.records, bytes_read, bytes_total, None if time == NEVER else time
+                self._name,
+                totals.records,
+                bytes_read,
+                bytes_total,
+                _known(self._clock.max_event_time),
+                self._reader.lag(),
+                _known(self._clock.watermark),
+                totals.late,
+                totals.dead,
+                totals.clock_capped,
+                dict(totals.dead_reasons),
+                (totals.digest.high, totals.digest.low),
+                final=final,
             )
         )
 
@@ -274,8 +316,10 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         )
 
     def next_awake(self) -> datetime | None:
-        """Soon again while the others have to catch up; at once otherwise."""
-        return datetime.now(UTC) + _WAIT if self._waits else None
+        """Soon again while the others have to catch up, or a live partition is quiet; at once otherwise."""
+        if self._waits or self._quiet:
+            return datetime.now(UTC) + (_WAIT if self._waits else _POLL)
+        return None
 
     def snapshot(self) -> bytes:
         """Position, clock and totals."""
@@ -286,6 +330,10 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _known(time: int) -> int | None:
+    return None if time == NEVER else time
 
 
 class RecordInput(FixedPartitionedSource[Item, bytes]):

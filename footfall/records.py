@@ -31,6 +31,9 @@ class RecordBlock:
         oversized: index in the block -> full size in bytes, of the records that were cut.
         arrivals: arrival time of each record (ms, UTC) where the transport knows it, as a topic with log append
             time does; a record's own arrival field goes before it.
+        offsets: each record's offset, ascending, where they don't follow one by one (a compacted topic, one with
+            transactions); None where they do.
+        format: the format that all these records say they are in; None: that of their partition.
     """
 
     partition: str
@@ -41,6 +44,14 @@ class RecordBlock:
     first_line: int
     oversized: Mapping[int, int] = field(default_factory=dict)
     arrivals: npt.NDArray[np.int64] | None = None
+    offsets: npt.NDArray[np.int64] | None = None
+    format: str | None = None
+
+    def offsets_of_records(self) -> npt.NDArray[np.int64]:
+        """Each record's offset."""
+        if self.offsets is not None:
+            return self.offsets
+        return np.arange(self.first_offset, self.first_offset + self.count)
 
 
 class RecordReader(ABC):
@@ -49,6 +60,9 @@ class RecordReader(ABC):
     @abstractmethod
     def read(self, max_records: int) -> RecordBlock | None:
         """The next records, at most `max_records` and at least one; None at the partition's end.
+
+        A live partition has no end: None says that nothing is at hand, and the next `read` may give records. It
+        doesn't wait.
 
         Raises:
             SourceError: the partition can't be read any further (a damaged file, say). What was returned
@@ -63,17 +77,41 @@ class RecordReader(ABC):
     def progress(self) -> tuple[int, int | None]:
         """Bytes of the input consumed so far, and in all where that is known; compressed bytes count as such."""
 
+    def read_until(self) -> int | None:
+        """When a live partition stands at its end: a time (ms) before which no record arrives any more, else None.
+
+        It is measured by the clock that dates the records' arrivals: a record that is read later has an arrival
+        that isn't before it.
+        """
+        return None
+
+    def note_arrival(self, time: int) -> None:  # noqa: B027 - most sources needn't know
+        """Be told the arrival (ms) of the last record of a live partition, as its own field may have it."""
+
+    def lag(self) -> int | None:
+        """How many records there are behind the position; None where that isn't known."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Free what is open. Calling it twice is fine."""
 
 
 class RecordSource(ABC):
-    """A set of partitions. It pickles, and opens nothing before `open`."""
+    """A set of partitions. It pickles, and opens nothing before `open`.
+
+    Attributes:
+        live: partitions have no end; they are read until the run is stopped.
+        releases: a partition's end is the end of its visitors' journeys, which closes open sessions and releases
+            absences (files); otherwise it is a stretch, and what is open stays so.
+    """
+
+    live = False
+    releases = True
 
     @abstractmethod
     def partitions(self) -> list[str]:
-        """The partitions' names, sorted, without doubles; fixed for the run."""
+        """The partitions' names, without doubles, in the order of their numbers; fixed for the run."""
 
     @abstractmethod
     def open(self, partition: str, position: Any | None) -> RecordReader:

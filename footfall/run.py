@@ -4,25 +4,16 @@ The parent turns signals into a last snapshot and a clean end, starts all worker
 run keeps its state), and never touches the data itself. One worker or many, the way is the same.
 """
 
-import os
-import pickle
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from footfall import __version__
-from footfall.errors import FootfallError, RunError, UsageError
-from footfall.file_source import FileSource
+from footfall.errors import RunError, UsageError
+from footfall.input_source import open_source
 from footfall.pattern_files import load_patterns
 from footfall.placement import shard_names
 from footfall.report import Report, Tally
@@ -33,34 +24,16 @@ from footfall.run_messages import (
     Progress,
     ShardDone,
     WorkerEnded,
-    WorkerFailed,
     WorkerStarted,
-    decode_message,
 )
-from footfall.settings import Settings, redacted
+from footfall.run_store import prepare_store, store_name
+from footfall.settings import Settings
 from footfall.state_folder import StateFolder
+from footfall.stop_signals import StopSignals
 from footfall.worker_order import WorkerOrder
+from footfall.worker_pool import WorkerDiedError, WorkerPool
 
 MAX_RESTARTS = 3
-_OWNER_WAIT = 30.0
-_GRACE = 30.0
-_LOG_TAIL = 4_000
-_STOP = b"s"
-
-# A worker is one process with one Polars thread: processes share the cores, threads would fight.
-_THREADS = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
-# What a batch needed, the next one needs again: memory that is given back between them is cleared anew by the kernel,
-# which took an eighth of a worker's time.
-_MEMORY = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-}
-
-# `footfall.clock.NEVER`, whose module loads a compiler that only the workers need.
-_NEVER_READ = (-(2**63)).to_bytes(8, sys.byteorder, signed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +54,6 @@ class Outcome:
     resumable: bool
 
 
-class WorkerDiedError(RunError):
-    """A worker went without a word (it was killed, or ran out of memory); its last output is in the message."""
-
-
 @dataclass(slots=True)
 class _Leg:
     """What one set of workers has told."""
@@ -93,7 +62,6 @@ class _Leg:
     ended: float | None = None
     stopped: bool = False
     peaks: dict[int, int] = field(default_factory=dict)
-    failures: list[WorkerFailed] = field(default_factory=list)
     first_records: dict[str, int] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
 
@@ -117,15 +85,12 @@ class Run:
         self._request = request
         self._settings = request.settings
         self._watch = watch
-        self._source = FileSource(request.inputs, partitioned=self._settings.partitioned)
+        self._source = open_source(self._settings, request.inputs)
         _check_places(request.inputs, self._settings)
         self._patterns = load_patterns(self._settings.patterns)
         self._tally = Tally()
-        self._stop = threading.Event()
-        self._noting = threading.Lock()
-        self._preparing = False
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._lifelines: list[int] = []
+        self._pool = WorkerPool(self._settings.workers)
+        self._signals = StopSignals(self._pool)
 
     def execute(self) -> Outcome:
         """Run to the end, or to an interruption.
@@ -143,14 +108,12 @@ class Run:
                 finished = state.report()
                 if finished is not None:
                     return Outcome(Report(**finished), 0, resumable=False)
-            self._take_signals(stack)
+            stack.enter_context(self._signals.taken())
             try:
-                self._preparing = True
-                self._prepare_store(stack)
+                with self._signals.preparing():
+                    prepare_store(self._settings, stack)
             except KeyboardInterrupt:
                 return Outcome(None, 0, resumable=state is not None)
-            finally:
-                self._preparing = False
             if not resumed and self._settings.out is not None:
                 from footfall.file_sink import clear_files  # noqa: PLC0415 - half a second that others needn't wait
 
@@ -182,62 +145,26 @@ class Run:
             "shards": list(shard_names(self._settings.shards)),
             "out": str(self._settings.out.absolute()) if self._settings.out else None,
             "out_format": self._settings.out_format,
-            "store": _store_name(self._settings),
+            "store": store_name(self._settings),
         }
-
-    def _take_signals(self, stack: ExitStack) -> None:
-        def on_signal(_number: int, _frame: FrameType | None) -> None:
-            again = self._stop.is_set()
-            if not again:
-                with suppress(OSError):
-                    os.write(2, b"\nstopping; once more stops at once\n")
-            self._stop.set()
-            if self._preparing:
-                raise KeyboardInterrupt
-            if again:
-                for process in self._processes:
-                    process.kill()
-            else:
-                self._ask_to_stop()
-
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                stack.callback(signal.signal, number, signal.signal(number, on_signal))
-
-    def _ask_to_stop(self) -> None:
-        for lifeline in self._lifelines:
-            with suppress(BrokenPipeError):
-                os.write(lifeline, _STOP)
-
-    def _prepare_store(self, stack: ExitStack) -> None:
-        """Migrate the store; with several workers, see that an embedded one has an owner they can all ask."""
-        if self._settings.store == "none":
-            return
-        if self._settings.workers == 1 and self._settings.store.startswith("chdb:"):
-            return  # the worker opens the folder itself, or asks the owner, and migrates it
-        # A client of ClickHouse takes half a second to load, which one worker doesn't need in its parent.
-        from footfall.store import open_store, parse_dsn  # noqa: PLC0415
-        from footfall.store_owner import ensure_owner  # noqa: PLC0415
-
-        address = parse_dsn(self._settings.store, database=self._settings.database)
-        if address.kind == "embedded":
-            stack.callback(ensure_owner(address, wait=_OWNER_WAIT).close)
-        store = open_store(address, wait_for_owner=_OWNER_WAIT)
-        try:
-            store.migrate()
-        finally:
-            store.close()
 
     def _legs(self, state: StateFolder | None) -> Outcome:
         restarts = 0
+        order = WorkerOrder(
+            settings=self._settings,
+            source=self._source,
+            patterns=self._patterns,
+            flow=self._request.flow,
+            recovery=None if state is None else state.recovery,
+        )
         while True:
             # What the leg before told may not have been in its last snapshot; what was is told again.
             self._tally = Tally()
             leg = _Leg()
             try:
-                self._run_workers(leg, state)
+                self._pool.run(order, partial(self._note, leg))
             except WorkerDiedError as error:
-                if self._stop.is_set():
+                if self._signals.asked:
                     return Outcome(None, sum(leg.records.values()), resumable=state is not None)
                 if state is None:
                     raise WorkerDiedError(
@@ -251,7 +178,7 @@ class Run:
                 restarts += 1
                 continue
             if self._missing():
-                if not self._stop.is_set() and not leg.stopped:
+                if not self._signals.asked and not leg.stopped:
                     raise RunError(
                         "the workers ended, but not all of the input was settled; this is a fault of Footfall's"
                     )
@@ -272,89 +199,7 @@ class Run:
     def _missing(self) -> list[str]:
         return self._tally.missing(self._source.partitions(), shard_names(self._settings.shards))
 
-    def _run_workers(self, leg: _Leg, state: StateFolder | None) -> None:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
-            ahead = folder / "ahead"
-            ahead.write_bytes(_NEVER_READ * len(self._source.partitions()))
-            workers = self._settings.workers
-            addresses = _free_addresses(workers) if workers > 1 else ()
-            logs = []
-            listeners = []
-            self._processes = []
-            self._lifelines = []
-            try:
-                for number in range(workers):
-                    read_fd, write_fd = os.pipe()
-                    order = WorkerOrder(
-                        settings=self._settings,
-                        source=self._source,
-                        patterns=self._patterns,
-                        flow=self._request.flow,
-                        worker=number,
-                        addresses=tuple(addresses),
-                        ahead=ahead,
-                        recovery=None if state is None else state.recovery,
-                        message_fd=write_fd,
-                    )
-                    log = stack.enter_context((folder / f"worker-{number}.log").open("w+b"))
-                    try:
-                        process, lifeline = _start_worker(order, log)
-                    finally:
-                        os.close(write_fd)
-                    self._processes.append(process)
-                    logs.append(log)
-                    self._lifelines.append(lifeline)
-                    listeners.append(threading.Thread(target=self._listen, args=(read_fd, leg), daemon=True))
-            finally:
-                if len(self._processes) < workers:
-                    self._end_processes()
-            if self._stop.is_set():
-                self._ask_to_stop()
-            for listener in listeners:
-                listener.start()
-            try:
-                self._wait_for_workers()
-            finally:
-                self._end_processes()
-                lifelines, self._lifelines = self._lifelines, []
-                for lifeline in lifelines:
-                    os.close(lifeline)
-                for listener in listeners:
-                    listener.join()
-            self._raise_failures(leg, logs)
-
-    def _wait_for_workers(self) -> None:
-        """Wait until all have ended; when one fails, its peers get a moment to end, too."""
-        deadline: float | None = None
-        while any(process.poll() is None for process in self._processes):
-            failed = any(process.poll() not in {None, 0} for process in self._processes)
-            if failed and deadline is None:
-                deadline = time.monotonic() + _GRACE / 10
-            if deadline is not None and time.monotonic() > deadline:
-                return
-            time.sleep(0.02)
-
-    def _end_processes(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-    def _listen(self, read_fd: int, leg: _Leg) -> None:
-        with os.fdopen(read_fd, "rb") as lines:
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break  # a worker was killed in the middle of a word
-                message = decode_message(line)
-                with self._noting:
-                    self._note(message, leg)
-                    if self._watch is not None:
-                        # Who watches may have gone (a terminal that was closed); the run goes on.
-                        with suppress(OSError):
-                            self._watch(message)
-
-    def _note(self, message: Message, leg: _Leg) -> None:
+    def _note(self, leg: _Leg, message: Message) -> None:
         match message:
             case Progress():
                 leg.first_records.setdefault(message.partition, message.records)
@@ -372,24 +217,10 @@ class Run:
                 leg.ended = max(leg.ended or message.monotonic, message.monotonic)
                 leg.stopped |= message.stopped
                 leg.peaks[message.worker] = message.peak_rss_kb
-            case WorkerFailed():
-                leg.failures.append(message)
-
-    def _raise_failures(self, leg: _Leg, logs: Sequence[IO[bytes]]) -> None:
-        codes = [process.returncode for process in self._processes]
-        if not any(codes):
-            return
-        for failure in leg.failures:
-            if not _is_echo(failure):
-                raise _as_error(failure)
-        for number, code in enumerate(codes):
-            if code < 0:
-                name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
-                raise WorkerDiedError(f"worker {number} was ended by {name}")
-        logs[0].seek(0)
-        tails = "\n".join(_tail(log) for log in logs)
-        words = "\n".join(failure.message for failure in leg.failures)
-        raise WorkerDiedError(f"the workers ended with exit codes {codes}\n{words}\n{tails}".rstrip())
+        if self._watch is not None:
+            # Who watches may have gone (a terminal that was closed); the run goes on.
+            with suppress(OSError):
+                self._watch(message)
 
 
 def _check_places(inputs: Sequence[str], settings: Settings) -> None:
@@ -414,65 +245,3 @@ def _check_places(inputs: Sequence[str], settings: Settings) -> None:
                 raise UsageError(
                     f"the input {given} and {name} {place} lie in each other: name another folder"
                 )
-
-
-def _is_echo(failure: WorkerFailed) -> bool:
-    """Whether a worker only says that a peer has gone."""
-    return failure.message.startswith(("RuntimeError", "PanicException", "KeyboardInterrupt"))
-
-
-def _as_error(failure: WorkerFailed) -> FootfallError:
-    error: FootfallError = (
-        UsageError(failure.message)
-        if failure.exit_code == UsageError.exit_code
-        else RunError(failure.message)
-    )
-    error.add_note(failure.traceback)
-    return error
-
-
-def _tail(log: IO[bytes]) -> str:
-    log.seek(0, os.SEEK_END)
-    log.seek(max(0, log.tell() - _LOG_TAIL))
-    return log.read().decode(errors="replace").strip()
-
-
-def _store_name(settings: Settings) -> str | None:
-    """The store's name without a password; a relative folder is meant from the working directory."""
-    if settings.store == "none":
-        return None
-    scheme, _, place = redacted(settings.store).partition("://")
-    return f"{scheme}://{Path(place).absolute() if scheme == 'chdb' else place}, {settings.database}"
-
-
-def _free_addresses(count: int) -> list[str]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def _start_worker(order: WorkerOrder, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a worker and give it its order; the lifeline's end that comes back is to be kept open."""
-    order_read, order_write = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "footfall.worker", str(order_read)],
-            stdout=log,
-            stderr=log,
-            pass_fds=(order_read, order.message_fd),
-            env=_MEMORY | dict(os.environ) | _THREADS,
-            start_new_session=True,
-        )
-    finally:
-        os.close(order_read)
-    order_bytes = pickle.dumps(order)
-    data = len(order_bytes).to_bytes(8, "little") + order_bytes
-    with suppress(BrokenPipeError):
-        while data:
-            data = data[os.write(order_write, data) :]
-    return process, order_write

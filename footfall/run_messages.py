@@ -13,13 +13,27 @@ import msgspec
 
 
 class Progress(msgspec.Struct, tag="progress"):
-    """How far a partition has been read: records and bytes so far, `bytes_total` where known, event time in ms."""
+    """How far a partition has been read: records and bytes so far, `bytes_total` where known, times in ms.
+
+    `lag` is the number of records behind, where that is known. `watermark` is the partition's, None before its first
+    record. `digest` covers late events and dead letters. `worker` is the worker that reads it; `final` says that it has
+    stopped.
+    """
 
     partition: str
     records: int
     bytes_read: int
     bytes_total: int | None
     event_time: int | None
+    lag: int | None = None
+    watermark: int | None = None
+    late: int = 0
+    dead: int = 0
+    clock_capped: int = 0
+    dead_reasons: dict[str, int] = {}
+    digest: tuple[int, int] = (0, 0)
+    worker: int = 0
+    final: bool = False
 
 
 class PartitionDone(msgspec.Struct, tag="partition_done"):
@@ -57,6 +71,51 @@ class ShardDone(msgspec.Struct, tag="shard_done"):
     digest: tuple[int, int]
 
 
+class ShardStatus(msgspec.Struct, tag="shard_status"):
+    """Where a shard of a live run stands: totals since the run began, and sizes now.
+
+    `settled` (ms) is its watermark, None before the first. `waiting` are unsettled events, `visitors` live ones,
+    `partials` what matchers hold (events taken by partial matches, and live automata), `state_bytes` the last
+    snapshot's size and `snapshot_seconds` the time that it took.
+    `triggers` counts by rule, then by status. `digest` covers its settled sessions and matches.
+    """
+
+    shard: str
+    settled: int | None
+    events: int
+    duplicates: int
+    sessions: int
+    matches: dict[str, int]
+    early: int
+    retracted: int
+    dropped_partials: int
+    timed_out: int
+    waiting: int
+    visitors: int
+    partials: int
+    state_bytes: int
+    snapshot_seconds: float
+    triggers: dict[str, dict[str, int]]
+    digest: tuple[int, int]
+    worker: int = 0
+    final: bool = False
+
+
+class SinkStatus(msgspec.Struct, tag="sink_status"):
+    """How a worker's sink gets on: rows delivered, those that wait and their bytes on disk or in memory, failed tries.
+
+    `oldest_seconds` is how long the oldest waiting row has waited. `rows` counts by table or topic.
+    """
+
+    worker: int
+    sink: str
+    rows: dict[str, int]
+    waiting_rows: int
+    waiting_bytes: int
+    oldest_seconds: float
+    errors: int
+
+
 class WorkerStarted(msgspec.Struct, tag="worker_started"):
     """The worker's dataflow is about to run; `monotonic` is the machine's monotonic clock in seconds."""
 
@@ -90,7 +149,17 @@ class Notice(msgspec.Struct, tag="notice"):
     text: str
 
 
-Message = Progress | PartitionDone | ShardDone | WorkerStarted | WorkerEnded | WorkerFailed | Notice
+Message = (
+    Progress
+    | PartitionDone
+    | ShardDone
+    | ShardStatus
+    | SinkStatus
+    | WorkerStarted
+    | WorkerEnded
+    | WorkerFailed
+    | Notice
+)
 Tell = Callable[[Message], None]
 
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -121,20 +190,24 @@ class NoticeHandler(logging.Handler):
 
 
 class Pacer:
-    """Passes messages on, but of each partition's progress at most one every `seconds`."""
+    """Passes messages on, but of each partition's progress at most one every `seconds`, and marks the worker."""
 
-    def __init__(self, tell: Tell, seconds: float = 0.25) -> None:
+    def __init__(self, tell: Tell, seconds: float = 0.25, *, worker: int = 0) -> None:
         self._tell = tell
+        self._worker = worker
         self._seconds = seconds
         self._last: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def __call__(self, message: Message) -> None:
         """Pass the message on, or drop it if it is progress and too soon."""
+        if isinstance(message, ShardStatus):
+            message.worker = self._worker
         if isinstance(message, Progress):
+            message.worker = self._worker
             now = time.monotonic()
             with self._lock:
-                if now - self._last.get(message.partition, 0.0) < self._seconds:
+                if not message.final and now - self._last.get(message.partition, 0.0) < self._seconds:
                     return
                 self._last[message.partition] = now
         self._tell(message)

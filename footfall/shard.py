@@ -22,21 +22,21 @@ from footfall.compiled import compiled
 from footfall.digest import Digest
 from footfall.early import NOTHING_TOLD, EarlyAnswers, State, Told, Unsettled, merged
 from footfall.errors import StateError
-from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch, halves
+from footfall.event_batch import EVENT, QUOTED, UNTOLD, Events, ShardBatch, halves
 from footfall.match_records import TIMED_OUT
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowPool, RowStore
-from footfall.run_messages import ShardDone
+from footfall.run_messages import ShardDone, ShardStatus
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.tables import MATCHES, SESSIONS
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 _NO_MATCHES = MATCHES.empty()
 _MOVES = 8
@@ -56,6 +56,8 @@ class ShardSettings:
         wants_rows: whether events and answers are given out as rows (a sink stores them).
         event_columns: the envelope columns of the events' rows.
         early: matches are told early, too; the batches have watermarks.
+        releases: the end of all partitions closes open sessions and releases absences; else what is open stays so.
+        idle_bound: as the partitions' clocks have it, in ms.
     """
 
     sessions: SessionSettings
@@ -64,6 +66,8 @@ class ShardSettings:
     wants_rows: bool
     event_columns: tuple[str, ...]
     early: bool = False
+    releases: bool = True
+    idle_bound: int = 60_000
 
 
 @dataclass(slots=True)
@@ -140,6 +144,8 @@ class Shard:
     settings: ShardSettings
     watermarks: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ended: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    arrivals: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    untold_until: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     settled: int = NEVER
     waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     waiting_lanes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
@@ -158,6 +164,8 @@ class Shard:
         self.sessions = SessionTracker(self.settings.sessions)
         self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
         self.ended = np.zeros(self.settings.partitions, np.bool_)
+        self.arrivals = np.full(self.settings.partitions, NEVER, np.int64)
+        self.untold_until = np.full(self.settings.partitions, NEVER, np.int64)
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
     @property
@@ -167,11 +175,13 @@ class Shard:
     def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
         """Take what the source partitions have read; give out what that settles, in order."""
         arrived = [batch for batch in batches if batch.events.size]
+        self._mark_untold(batches)
         before = self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended
         self.watermarks, self.ended = self.watermarks.copy(), self.ended.copy()
         for batch in batches:
             self.watermarks[batch.partition] = max(self.watermarks[batch.partition], batch.watermark)
             self.ended[batch.partition] |= batch.ended
+            self.arrivals[batch.partition] = max(self.arrivals[batch.partition], batch.arrival)
         waited = self.waiting.size
         if arrived or self.waiting_rows is None:
             self._wait(arrived, batches[0].rows)
@@ -184,12 +194,41 @@ class Shard:
             if until <= self.settled or self._nothing_due(until):
                 return [Settled(None, SESSIONS.empty(), told.rows)] if told.rows.height else []
             settled = [self._settle(until, at_end=False)]
+        elif not self.settings.releases:
+            settled = [self._settle(max(self._end_of_stretch(), self.settled), at_end=False)]
+            settled[0].done = self._last_word()
         else:
             # The clock's last time doesn't depend on which partition happened to end last.
             settled = [self._settle(int(self.watermarks.max()), at_end=False)]
             settled.append(self._settle(FOREVER - 1, at_end=True))
         settled[0].matches = merged(told, settled[0].matches)
         return settled
+
+    def _mark_untold(self, batches: Sequence[ShardBatch]) -> None:
+        """While a new partition's visitors may have records in another that wait, no match is told early.
+
+        Where a visitor's records go changes when a partition is added. So nothing is early before all that came before
+        the new partition's first records has settled.
+        """
+        if not self.settings.early or self.settled >= int(self.untold_until.max(initial=NEVER)):
+            return
+        for batch in batches:
+            if self.untold_until[batch.partition] == FOREVER:
+                times = batch.events["time"]
+                since = batch.arrival if batch.arrival != NEVER or not times.size else int(times.max())
+                self.untold_until[batch.partition] = since if since != NEVER else FOREVER
+            batch.events["marks"] |= UNTOLD
+
+    def _end_of_stretch(self) -> int:
+        """The watermark at the end of a stretch: no partition has more that came before the latest arrival in any.
+
+        Where arrivals aren't known, it is that of the slowest partition that has records.
+        """
+        latest = int(self.arrivals.max())
+        least = self.watermarks[self.watermarks != NEVER]
+        if latest != NEVER:
+            least = np.maximum(self.watermarks, latest - self.settings.idle_bound - 1)
+        return int(least.min(initial=FOREVER)) if least.size else NEVER
 
     def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         order = final_order(self.waiting)
@@ -262,7 +301,7 @@ class Shard:
         session_part = NO_SESSIONS
         if closed.records.size:
             session_part = session_answers(closed, pool, at_end=at_end, wants_rows=wants_rows)
-        match_frame = self._tell_matches(matches, pool, until, at_end=at_end)
+        match_frame = self._tell_matches(matches, pool, events, until, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
         self.totals.events += due - int(dropped.sum())
@@ -306,6 +345,30 @@ class Shard:
             (totals.digest.high, totals.digest.low),
         )
 
+    def status(self, state_bytes: int, snapshot_seconds: float, *, final: bool = False) -> ShardStatus:
+        """Where the shard stands, beside the size of its last snapshot and the time that it took."""
+        totals = self.totals
+        return ShardStatus(
+            self.name,
+            None if self.settled == NEVER else self.settled,
+            totals.events,
+            totals.duplicates,
+            totals.sessions,
+            dict(totals.matches),
+            self.early.fired,
+            self.early.retracted,
+            totals.dropped_partials,
+            totals.timed_out,
+            int(self.waiting.size),
+            self.visitors.live,
+            self.matcher.held_rows().size + self.automata.live,
+            state_bytes,
+            snapshot_seconds,
+            {},
+            (totals.digest.high, totals.digest.low),
+            final=final,
+        )
+
     def _keep_quoted(
         self,
         touched: npt.NDArray[np.int64],
@@ -343,7 +406,9 @@ class Shard:
         sums["value"] += sum(records["value"].tolist())
         totals.digest.add("session", answers.words)
 
-    def _tell_matches(self, matches: Matches, pool: RowPool, until: int, *, at_end: bool) -> pl.DataFrame:
+    def _tell_matches(
+        self, matches: Matches, pool: RowPool, events: Events, until: int, *, at_end: bool
+    ) -> pl.DataFrame:
         """Settled matches as rows, and into the digest; those that stand early already are no rows again."""
         if not matches.records.size:
             self.early.forget(until)
@@ -352,7 +417,7 @@ class Shard:
         self.totals.digest.add("match", match_words(named, at_end=at_end))
         revision = None
         if self.settings.early:
-            news, revision = self.early.news(named)
+            news, revision = self.early.news(named, events)
             self.early.forget(until)
             named = named.at(news)
         if not self.settings.wants_rows or not named.matches.records.size:
@@ -382,6 +447,8 @@ class Shard:
             "name": self.name,
             "watermarks": self.watermarks,
             "ended": self.ended,
+            "arrivals": self.arrivals,
+            "untold_until": self.untold_until,
             "settled": self.settled,
             "waiting": self.waiting,
             "waiting_lanes": self.waiting_lanes,
@@ -416,4 +483,13 @@ class Shard:
         shard = cls(parts.pop("name"), settings)
         for name, value in parts.items():
             setattr(shard, name, value)
+        shard._add_partitions(settings.partitions - shard.watermarks.size)
         return shard
+
+    def _add_partitions(self, count: int) -> None:
+        """Partitions that the source has got since the state was kept: they stand behind the others."""
+        if count > 0:
+            self.watermarks = np.append(self.watermarks, np.full(count, NEVER))
+            self.arrivals = np.append(self.arrivals, np.full(count, NEVER))
+            self.ended = np.append(self.ended, np.zeros(count, np.bool_))
+            self.untold_until = np.append(self.untold_until, np.full(count, FOREVER))

@@ -26,7 +26,7 @@ def _record(number: int) -> str:
 
 def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     """Send records through decoding, the clock, and shards that are thrown away."""
-    formatted = inputs.new_format(frozenset(inputs.decoded_columns))
+    formatted = inputs.new_format(None, frozenset(inputs.decoded_columns))
     records = "".join(map(_record, range(_VISITORS))).encode()
     block = RecordBlock("warm-up", 0, _VISITORS, records, "warm-up", 1)
     clock = PartitionClock(ClockSettings())

@@ -149,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
             while line:
                 line = line[os.write(order.message_fd, line) :]
 
-    tell = Pacer(send)
+    tell = Pacer(send, worker=order.worker)
     logging.basicConfig(
         level=order.settings.log_level.upper(),
         handlers=[NoticeHandler(order.worker, tell)],

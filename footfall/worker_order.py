@@ -28,8 +28,8 @@ class WorkerOrder:
     source: RecordSource
     patterns: tuple[Pattern, ...]
     flow: str
-    worker: int
-    addresses: tuple[str, ...]
-    ahead: Path
     recovery: Path | None
-    message_fd: int
+    worker: int = 0
+    addresses: tuple[str, ...] = ()
+    ahead: Path = Path()
+    message_fd: int = -1
