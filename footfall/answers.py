@@ -190,8 +190,9 @@ def match_rows(
     at_end: bool = False,
     status: pl.Series | None = None,
     revision: npt.NDArray[np.uint32] | None = None,
+    with_origin: bool = False,
 ) -> pl.DataFrame:
-    """The matches as rows of their table.
+    """The matches as rows of their table; `with_origin`, `user_id` and `first_message_id` of the first event as well.
 
     With `at_end`, those that no event completed are marked as released by the input's end. `stages` is JSON:
     stage name -> message ids of the events it took, in their order. `status` is by the matches' kinds, and
@@ -216,6 +217,10 @@ def match_rows(
         "revision": pl.Series(np.zeros(count, np.uint32) if revision is None else revision),
         "outputs": pl.Series(plan.outputs.texts(records, nodes, named.matches.outputs, pool)),
     }
+    if with_origin:
+        first = records["first_node"].copy()
+        (users,) = pool.take(nodes["row"][first].copy(), ("user_id",))
+        columns |= {"user_id": users, "first_message_id": message_ids[first]}
     return pl.DataFrame(columns)
 
 

@@ -1,7 +1,7 @@
-"""The command line: `footfall replay | query | simulate | demo | patterns | store`.
+"""The command line: `footfall replay | live | topics | query | simulate | demo | patterns | store`.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted. Results go to standard output, everything
-else to standard error.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted, 143 terminated. Results go to standard output,
+everything else to standard error.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footfall import __version__
+from footfall.cli_flags import RUN_SETTINGS, STORE_SETTINGS, add_settings, chosen_settings
+from footfall.cli_live import add_live
+from footfall.cli_patterns import add_patterns
 from footfall.duration import parse_duration
 from footfall.errors import FootfallError, UsageError
-from footfall.settings import SettingInfo, Settings, load_settings, setting_infos
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,100 +33,12 @@ examples:
   footfall store serve                                let Grafana and others read the embedded store
 """
 
-_PATTERN_EXAMPLES = """\
-examples:
-  footfall patterns list                                  the shipped ones
-  footfall patterns show rage_click                       draw one, and say it in words
-  footfall patterns new left_the_cart --patterns mine     begin one of your own
-  footfall patterns check mine/left_the_cart.py           all that is wrong with it
-  footfall patterns test left_the_cart --patterns mine    run its cases
-  footfall patterns explain rage_click --visitor v17 events.ndjson
-                                                          why it fired, or not
-"""
-
-_RUN_SETTINGS = (
-    "format",
-    "store",
-    "database",
-    "out",
-    "out_format",
-    "patterns",
-    "event_names",
-    "gap",
-    "max_session",
-    "split_on_campaign",
-    "conversions",
-    "page_views",
-    "clicks",
-    "lateness",
-    "idle_bound",
-    "future_jump",
-    "read_ahead",
-    "workers",
-    "shards",
-    "batch_size",
-    "state",
-    "snapshot_interval",
-    "partitioned",
-    "early",
-    "keyed_by_visitor",
-    "partial_limit",
-    "log_level",
-)
-_STORE_SETTINGS = ("store", "database")
-_EXPLAIN_SETTINGS = (
-    "format",
-    "patterns",
-    "event_names",
-    "gap",
-    "max_session",
-    "split_on_campaign",
-    "lateness",
-    "idle_bound",
-    "future_jump",
-    "partial_limit",
-    "partitioned",
-)
-
 
 class _Parser(argparse.ArgumentParser):
     """Argument errors as everywhere: one line, exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
-
-
-def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    infos = {info.name: info for info in setting_infos()}
-    group = parser.add_argument_group("settings", "each can also stand in footfall.toml or in FOOTFALL_*")
-    group.add_argument(
-        "--config", metavar="FILE", help="the settings file (default: footfall.toml, if it is there)"
-    )
-    for name in names:
-        _add_setting(group, infos[name])
-
-
-def _add_setting(group: Any, info: SettingInfo) -> None:
-    help_text = f"{info.about} (default: {info.default or 'none'})".replace("%", "%%")
-    if info.kind == "true or false":
-        group.add_argument(
-            info.flag,
-            dest=info.name,
-            nargs="?",
-            const="true",
-            default=None,
-            metavar="true|false",
-            help=help_text,
-        )
-    else:
-        metavar = info.kind.replace(" ", "-").upper() if len(info.kind) < 16 else "VALUE"
-        group.add_argument(info.flag, dest=info.name, default=None, metavar=metavar, help=help_text)
-
-
-def _settings(arguments: argparse.Namespace, names: Sequence[str], **defaults: object) -> Settings:
-    flags = {name: getattr(arguments, name) for name in names}
-    flags |= {name: value for name, value in defaults.items() if flags.get(name) is None}
-    return load_settings(flags, config=arguments.config)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("inputs", nargs="+", metavar="INPUT")
     replay.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
     replay.add_argument("--quiet", action="store_true", help="show no progress")
-    _add_settings(replay, _RUN_SETTINGS)
+    add_settings(replay, RUN_SETTINGS)
     replay.set_defaults(command=_replay)
 
     query = commands.add_parser(
@@ -158,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument(
         "--json", dest="form", action="store_const", const="json", help="as JSON, one row a line"
     )
-    _add_settings(query, _STORE_SETTINGS)
+    add_settings(query, STORE_SETTINGS)
     query.set_defaults(command=_query, form="table")
 
     _add_simulate(commands)
@@ -178,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(command=_demo)
 
-    _add_patterns(commands)
+    add_live(commands)
+    add_patterns(commands)
 
     store = commands.add_parser("store", help="the embedded store")
     store_commands = store.add_subparsers(metavar="COMMAND", required=True)
@@ -190,98 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8123, help="0 for any free one (default: 8123)")
-    _add_settings(serve, _STORE_SETTINGS)
+    add_settings(serve, STORE_SETTINGS)
     serve.set_defaults(command=_store_serve)
     return parser
-
-
-def _add_patterns(commands: Any) -> None:
-    patterns = commands.add_parser(
-        "patterns",
-        help="list, draw, test, check, explain and begin patterns",
-        description="What patterns there are, and what helps to write them.",
-        epilog=_PATTERN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    pattern_commands = patterns.add_subparsers(metavar="COMMAND", required=True)
-
-    def add(name: str, about: str, description: str, command: object, *examples: str) -> Any:
-        parser = pattern_commands.add_parser(
-            name,
-            help=about,
-            description=description,
-            epilog="\n  ".join(["examples:", *(f"footfall patterns {example}" for example in examples)]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        parser.set_defaults(command=command)
-        return parser
-
-    listing = add(
-        "list", "list them", "List the patterns of a run.", _patterns_list, "list --patterns my_patterns"
-    )
-    show = add(
-        "show",
-        "draw one, and say it in words",
-        "Draw a pattern's stages and say them in words.",
-        _patterns_show,
-        "show rage_click",
-        "show rage_click --svg rage_click.svg",
-        "show my_pattern --patterns my_patterns --json",
-    )
-    show.add_argument("name", metavar="NAME", help="the pattern's name")
-    show.add_argument("--svg", metavar="FILE", help="write the picture as SVG (-: to standard output)")
-    test = add(
-        "test",
-        "run their cases",
-        "Run the cases in the folder cases/ beside the patterns, and exit with 1 if one fails.",
-        _patterns_test,
-        "test",
-        "test rage_click",
-        "test --patterns my_patterns --json",
-    )
-    test.add_argument("name", metavar="NAME", nargs="?", default=None, help="one pattern (default: all)")
-    check = add(
-        "check",
-        "tell all that is wrong with a file",
-        "Read one file of patterns and tell every problem in it with line, pattern and stage; exit with 1 if "
-        "there is one.\nThe other files of its folder and the patterns' cases are looked at too.",
-        _patterns_check,
-        "check my_patterns/leaving.py",
-        "check my_patterns/leaving.py --json",
-    )
-    check.add_argument("file", metavar="FILE", help="a file of patterns (.py, .json)")
-    explain = add(
-        "explain",
-        "say why one fired, or not, for a visitor",
-        "Read records as a replay does, and say event by event what a pattern made of one visitor: which stage took "
-        "it, what was waited for, and what ended each partial match.\n"
-        "An INPUT is a file (.ndjson, .gz, .zst, .parquet), a directory of them, or - for standard input.",
-        _patterns_explain,
-        "explain booking_abandoned --visitor v17 events.ndjson",
-        "explain rage_click --visitor v17 events/ --partitioned --picture why.svg",
-        "explain my_pattern --patterns my_patterns --visitor v17 export.ndjson.gz --format segment --json",
-    )
-    explain.add_argument("name", metavar="NAME", help="the pattern's name")
-    explain.add_argument("inputs", nargs="+", metavar="INPUT")
-    explain.add_argument("--visitor", required=True, metavar="V", help="the visitor, by visitor_id")
-    explain.add_argument(
-        "--picture", metavar="FILE", help="write a picture of it as SVG (-: to standard output)"
-    )
-    explain.add_argument("--all", action="store_true", help="fold no events, and list all there is")
-    _add_settings(explain, _EXPLAIN_SETTINGS)
-    for parser in (listing, show, test, check, explain):
-        parser.add_argument("--json", action="store_true", help="as JSON")
-    new = add(
-        "new",
-        "begin one, with cases",
-        "Write a pattern and its cases, which pass as they are and are there to be changed. "
-        "Files that are there stay.",
-        _patterns_new,
-        "new left_the_cart --patterns my_patterns",
-    )
-    new.add_argument("name", metavar="NAME", help="the pattern's name: letters, digits and _")
-    for parser in (listing, show, test, new):
-        _add_settings(parser, ("patterns",))
 
 
 def _add_simulate(commands: Any) -> None:
@@ -327,7 +153,7 @@ def _duration(text: str) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments, _RUN_SETTINGS)
+    settings = chosen_settings(arguments, RUN_SETTINGS)
     # The engine takes a second to load; wrong settings are told before.
     from footfall.replay_command import replay  # noqa: PLC0415
 
@@ -338,7 +164,7 @@ def _query(arguments: argparse.Namespace) -> int:
     from footfall.query_output import run_query  # noqa: PLC0415
     from footfall.store import parse_dsn  # noqa: PLC0415
 
-    settings = _settings(arguments, _STORE_SETTINGS)
+    settings = chosen_settings(arguments, STORE_SETTINGS)
     if settings.store == "none":
         raise UsageError('footfall query needs a store: write --store "chdb://FOLDER"')
     run_query(
@@ -371,64 +197,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     return demo(Path(arguments.folder), visitors=arguments.visitors, seed=arguments.seed)
 
 
-def _patterns_list(arguments: argparse.Namespace) -> int:
-    from footfall.pattern_list import print_patterns  # noqa: PLC0415
-
-    print_patterns(_settings(arguments, ("patterns",)).patterns, as_json=arguments.json)
-    return DONE
-
-
-def _patterns_show(arguments: argparse.Namespace) -> int:
-    from footfall.pattern_show import show_pattern  # noqa: PLC0415
-
-    folder = _settings(arguments, ("patterns",)).patterns
-    show_pattern(folder, arguments.name, svg=arguments.svg, as_json=arguments.json)
-    return DONE
-
-
-def _patterns_test(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments, ("patterns",))
-    from footfall.pattern_test import run_cases  # noqa: PLC0415
-
-    return run_cases(settings, arguments.name, as_json=arguments.json)
-
-
-def _patterns_check(arguments: argparse.Namespace) -> int:
-    from footfall.pattern_file_check import check_patterns  # noqa: PLC0415
-
-    return check_patterns(Path(arguments.file), as_json=arguments.json)
-
-
-def _patterns_explain(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments, _EXPLAIN_SETTINGS)
-    from footfall.pattern_explain import explain_pattern  # noqa: PLC0415
-
-    return explain_pattern(
-        settings,
-        arguments.name,
-        arguments.visitor,
-        arguments.inputs,
-        picture=arguments.picture,
-        as_json=arguments.json,
-        show_all=arguments.all,
-    )
-
-
-def _patterns_new(arguments: argparse.Namespace) -> int:
-    from footfall.pattern_new import write_pattern  # noqa: PLC0415
-
-    # As a setting the folder must be there; here it is made.
-    given = arguments.patterns
-    folder = Path(given) if given else _settings(arguments, ("patterns",)).patterns
-    write_pattern(folder, arguments.name)
-    return DONE
-
-
 def _store_serve(arguments: argparse.Namespace) -> int:
     from footfall.store import parse_dsn  # noqa: PLC0415
     from footfall.store_owner import serve  # noqa: PLC0415
 
-    settings = _settings(arguments, _STORE_SETTINGS)
+    settings = chosen_settings(arguments, STORE_SETTINGS)
     address = None if settings.store == "none" else parse_dsn(settings.store, database=settings.database)
     if address is None or address.folder is None:
         raise UsageError('footfall store serve owns an embedded store: write --store "chdb://FOLDER"')

@@ -5,7 +5,7 @@ Flows (in `flows/`) only connect these; what they are made of is decided here, f
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bytewax.operators import StatefulBatchLogic
@@ -27,7 +27,9 @@ from footfall.run_messages import Tell
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
+from footfall.shard_triggers import TriggerSettings, withdrawal_conditions
 from footfall.sink import Sink
+from footfall.trigger_rule import TriggerRule
 from footfall.unknown_format import UnknownFormat
 from footfall.warm_up import warm_up
 
@@ -117,9 +119,23 @@ def session_conditions(settings: Settings) -> tuple[Expression, ...]:
     return tuple(event.is_in(names) for names in (settings.page_views, settings.clicks, settings.conversions))
 
 
-def pattern_plan(settings: Settings, patterns: Sequence[Pattern]) -> PatternPlan:
-    """The compiled patterns of a run, behind the conditions that sessions need."""
-    return PatternPlan.compile(patterns, reserved=session_conditions(settings), limit=settings.partial_limit)
+def pattern_plan(
+    settings: Settings, patterns: Sequence[Pattern], rules: Sequence[TriggerRule] = ()
+) -> PatternPlan:
+    """The compiled patterns of a run, behind the conditions that sessions need, and those that withdraw triggers."""
+    withdrawals = withdrawal_conditions(tuple(rules), tuple(patterns))
+    reserved = (*session_conditions(settings), *withdrawals)
+    return PatternPlan.compile(patterns, reserved=reserved, limit=settings.partial_limit)
+
+
+def trigger_settings(
+    settings: Settings, plan: PatternPlan, rules: Sequence[TriggerRule], deployed: Mapping[str, int]
+) -> TriggerSettings | None:
+    """What the shards' triggers are built from; None where there are no rules."""
+    if not rules:
+        return None
+    first_bit = len(session_conditions(settings))
+    return TriggerSettings(tuple(rules), plan.patterns, first_bit, dict(deployed), settings.profile_horizon)
 
 
 def flow_parts(
@@ -131,17 +147,19 @@ def flow_parts(
     tell: Tell,
     stop: threading.Event,
     ahead: ReadAhead,
+    triggers: TriggerSettings | None = None,
 ) -> FlowParts:
     """The parts of one worker's dataflow; its compiled loops are loaded.
 
     Args:
         settings: the run's settings.
         source: the records.
-        plan: `pattern_plan(settings, patterns)`.
+        plan: `pattern_plan(settings, patterns, rules)`.
         sinks: this process's sinks, not opened yet; none if the rows aren't wanted.
         tell: takes progress and totals.
         stop: once set, the input ends where it is.
         ahead: shared by all workers, so that partitions are read in step.
+        triggers: `trigger_settings(...)`, of the rules that `plan` was made with.
     """
     names = shard_names(settings.shards)
     stored = tuple(SCHEMA) if sinks else ()
@@ -166,6 +184,7 @@ def flow_parts(
         early=input_settings.early,
         releases=source.releases,
         idle_bound=settings.idle_bound,
+        triggers=triggers,
     )
     warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None

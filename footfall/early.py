@@ -131,7 +131,15 @@ class EarlyAnswers:
     mixed: bool = False
     _revisions: dict[tuple[int, int], _Revision] = field(default_factory=dict)
 
-    def take(self, unsettled: Unsettled, state: State, plan: PatternPlan, *, wants_rows: bool) -> Told | None:
+    def take(
+        self,
+        unsettled: Unsettled,
+        state: State,
+        plan: PatternPlan,
+        *,
+        wants_rows: bool,
+        with_origin: bool = False,
+    ) -> Told | None:
         """The messages that new events bring; None, and no change, if they are to come in smaller parts.
 
         Each event out of order has its visitor's events laid out once more, so many of them are dear at once.
@@ -168,6 +176,7 @@ class EarlyAnswers:
             state.rows.pool(unsettled.rows, runs.places, unsettled.next_row),
             status=pl.Series(["retracted", "fired"])[fired.astype(np.int64)],
             revision=revisions,
+            with_origin=with_origin,
         )
         return Told(rows, watermarks)
 

@@ -1,18 +1,103 @@
-"""Where a run's records come from: files, or a stretch of Kafka topics; and live, the topics themselves."""
+"""Where a run's records come from: files, a stretch of Kafka topics, or, live, the topics themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
+from footfall.errors import UsageError
 from footfall.file_source import FileSource
 from footfall.records import RecordSource
+from footfall.setting_kinds import as_moment
 from footfall.settings import Settings
+
+if TYPE_CHECKING:
+    from footfall.kafka_source import KafkaSource
 
 KAFKA_SCHEME = "kafka://"
 
 
+def is_kafka(text: str) -> bool:
+    """Whether an input of the command line is a stretch of a topic."""
+    return text.startswith(KAFKA_SCHEME)
+
+
 def open_source(settings: Settings, inputs: Sequence[str]) -> RecordSource:
-    """The source that the inputs of a command line mean.
+    """The source that the inputs of a command line mean: files, or `kafka://TOPIC?from=TIME&to=TIME`.
 
     Raises:
         FootfallError: an input isn't there, or won't do.
     """
-    return FileSource(inputs, partitioned=settings.partitioned)
+    topics = [each for each in inputs if is_kafka(each)]
+    if not topics:
+        return FileSource(inputs, partitioned=settings.partitioned)
+    if len(topics) < len(inputs):
+        raise UsageError("files and topics can't be read in one run: replay them one after the other")
+    stretches = {_bounds(each) for each in topics}
+    if len(stretches) > 1:
+        raise UsageError("several topics are read over one stretch: write the same from and to behind each")
+    start, end = stretches.pop()
+    from footfall.kafka_client import KafkaClient  # noqa: PLC0415 - a client that files don't need
+    from footfall.kafka_source import KafkaOptions, KafkaSource  # noqa: PLC0415
+
+    if not settings.kafka:
+        raise UsageError("a topic is read from a cluster: write --kafka HOST:PORT")
+    options = KafkaOptions(
+        start="earliest" if start is None else start, end=end, formats=topic_formats(settings)
+    )
+    client = KafkaClient(settings.kafka, settings.kafka_properties)
+    return KafkaSource(client, [_topic(each) for each in topics], live=False, options=options)
+
+
+def open_live_source(
+    settings: Settings, known: Sequence[str] = (), starts: Mapping[str, int] | None = None
+) -> "KafkaSource":
+    """The input topics, read live.
+
+    Args:
+        settings: the run's settings.
+        known: the partitions of the run so far, in the order of their numbers.
+        starts: partition -> offset at which the run began there.
+
+    Raises:
+        FootfallError: the cluster, a topic or a known partition isn't there.
+    """
+    from footfall.kafka_client import KafkaClient  # noqa: PLC0415 - a client that files don't need
+    from footfall.kafka_source import KafkaOptions, KafkaSource  # noqa: PLC0415
+
+    start = settings.start
+    moment = as_moment(start)
+    options = KafkaOptions(
+        start="latest" if start == "latest" else "earliest" if moment is None else moment,
+        formats=topic_formats(settings),
+        known=known,
+        starts=starts,
+    )
+    client = KafkaClient(settings.kafka, settings.kafka_properties)
+    return KafkaSource(client, settings.input_topics, live=True, options=options)
+
+
+def topic_formats(settings: Settings) -> dict[str, str]:
+    """Topic -> its format, for those that have one of their own."""
+    pairs = (each.partition("=") for each in settings.topic_formats)
+    return {topic: name for topic, _, name in pairs}
+
+
+def _topic(text: str) -> str:
+    topic = urlsplit(text).netloc
+    if not topic or urlsplit(text).path not in {"", "/"}:
+        raise UsageError(
+            f"{text} names no topic; write kafka://TOPIC?from=TIME&to=TIME (the brokers: --kafka)"
+        )
+    return topic
+
+
+def _bounds(text: str) -> tuple[int | None, int | None]:
+    found: dict[str, int] = {}
+    for name, value in parse_qsl(urlsplit(text).query, keep_blank_values=True):
+        moment = as_moment(value)
+        if name not in {"from", "to"} or moment is None:
+            raise UsageError(
+                f"{text}: {name}={value} won't do; write from= and to= with times (ISO 8601 or ms)"
+            )
+        found[name] = moment
+    return found.get("from"), found.get("to")

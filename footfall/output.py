@@ -15,7 +15,7 @@ from footfall.input import Letters
 from footfall.run_messages import PartitionDone, ShardDone, Tell
 from footfall.shard import Settled
 from footfall.sink import Sink
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, Table
+from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
 
 Outgoing = Settled | Letters
 Item = tuple[str, Outgoing]
@@ -47,6 +47,7 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
                 self._write(EVENTS, value.events)
                 self._write(SESSIONS, value.sessions)
                 self._write(MATCHES, value.matches)
+                self._write(TRIGGERS, value.triggers)
             if value.done is not None:
                 self._done.append(value.done)
                 self._tell(value.done)

@@ -58,13 +58,14 @@ class Report:
         return asdict(self)
 
 
-def _answer(digests: Iterable[tuple[int, int]]) -> str:
+def answer_of(digests: Iterable[tuple[int, int]]) -> str:
     """The text of the sum of digests, as `Digest.merge` adds them; that module loads a compiler, this one doesn't."""
     high, low = (sum(lane) % (1 << 64) for lane in zip((0, 0), *digests, strict=True))
     return f"{high:016x}{low:016x}"
 
 
-def _add(totals: dict[str, int], more: Mapping[str, int]) -> None:
+def add_counts(totals: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add counts by name to totals by name."""
     for name, count in more.items():
         totals[name] = totals.get(name, 0) + count
 
@@ -99,11 +100,11 @@ class Tally:
         matches_at_end = dict.fromkeys(sorted(pattern_versions), 0)
         session_sums: dict[str, int] = {}
         for partition in self.partitions.values():
-            _add(dead_reasons, partition.dead_reasons)
+            add_counts(dead_reasons, partition.dead_reasons)
         for shard in self.shards.values():
-            _add(matches, shard.matches)
-            _add(matches_at_end, shard.matches_at_end)
-            _add(session_sums, shard.session_sums)
+            add_counts(matches, shard.matches)
+            add_counts(matches_at_end, shard.matches_at_end)
+            add_counts(session_sums, shard.session_sums)
         late = sum(partition.late for partition in self.partitions.values())
         return Report(
             records=sum(partition.records for partition in self.partitions.values()),
@@ -123,7 +124,7 @@ class Tally:
             dropped_partials=sum(shard.dropped_partials for shard in self.shards.values()),
             early=sum(shard.early for shard in self.shards.values()),
             retracted=sum(shard.retracted for shard in self.shards.values()),
-            answer=_answer(each.digest for each in done),
+            answer=answer_of(each.digest for each in done),
             workers=workers,
             shards=len(self.shards),
             partitions=len(self.partitions),

@@ -13,8 +13,8 @@ from typing import Any
 
 from footfall import __version__
 from footfall.errors import RunError, UsageError
-from footfall.input_source import open_source
-from footfall.pattern_files import load_patterns
+from footfall.input_source import is_kafka, open_source
+from footfall.pattern_files import load_patterns, load_rules
 from footfall.placement import shard_names
 from footfall.report import Report, Tally
 from footfall.run_messages import (
@@ -88,6 +88,7 @@ class Run:
         self._source = open_source(self._settings, request.inputs)
         _check_places(request.inputs, self._settings)
         self._patterns = load_patterns(self._settings.patterns)
+        self._rules = load_rules(self._settings.patterns)
         self._tally = Tally()
         self._pool = WorkerPool(self._settings.workers)
         self._signals = StopSignals(self._pool)
@@ -142,6 +143,7 @@ class Run:
             "settings": self._settings.identity(),
             "inputs": self._source.identity(),
             "patterns": {pattern.name: pattern.version for pattern in self._patterns},
+            "rules": {rule.name: rule.version for rule in self._rules},
             "shards": list(shard_names(self._settings.shards)),
             "out": str(self._settings.out.absolute()) if self._settings.out else None,
             "out_format": self._settings.out_format,
@@ -154,6 +156,7 @@ class Run:
             settings=self._settings,
             source=self._source,
             patterns=self._patterns,
+            rules=self._rules,
             flow=self._request.flow,
             recovery=None if state is None else state.recovery,
         )
@@ -239,8 +242,10 @@ def _check_places(inputs: Sequence[str], settings: Settings) -> None:
         whole = place.resolve()
         for given in inputs:
             path = Path(given).resolve()
-            if given != "-" and (
-                path.is_relative_to(whole) or (path.is_dir() and whole.is_relative_to(path))
+            if (
+                given != "-"
+                and not is_kafka(given)
+                and (path.is_relative_to(whole) or (path.is_dir() and whole.is_relative_to(path)))
             ):
                 raise UsageError(
                     f"the input {given} and {name} {place} lie in each other: name another folder"

@@ -51,7 +51,7 @@ class PartitionDone(msgspec.Struct, tag="partition_done"):
 class ShardDone(msgspec.Struct, tag="shard_done"):
     """A shard has settled all it was given.
 
-    `session_sums` are sums over its sessions (`SUMMED` in `footfall.shard`), `digest` covers its sessions and
+    `session_sums` are sums over its sessions (`SUMMED` in `footfall.shard_totals`), `digest` covers its sessions and
     matches.
     """
 

@@ -237,6 +237,12 @@ class Settings:
             fixes_answers=True,
         ),
     )
+    partition_check: int = field(
+        default=30 * _S,
+        metadata=_facts(
+            kinds.duration(100, _H), "how often a live run looks for new partitions of its topics"
+        ),
+    )
     metrics: str = field(
         default="127.0.0.1:9464",
         metadata=_facts(

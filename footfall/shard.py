@@ -15,23 +15,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.answers import NO_SESSIONS, Answers, match_rows, match_words, named_matches, session_answers
+from footfall.answers import NO_SESSIONS, match_rows, match_words, named_matches, session_answers
 from footfall.automaton_matcher import AutomatonMatcher, joined
 from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
-from footfall.digest import Digest
 from footfall.early import NOTHING_TOLD, EarlyAnswers, State, Told, Unsettled, merged
 from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, UNTOLD, Events, ShardBatch, halves
-from footfall.match_records import TIMED_OUT
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone, ShardStatus
-from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
-from footfall.tables import MATCHES, SESSIONS
+from footfall.sessions import SessionSettings, SessionTracker, superseded
+from footfall.shard_totals import ShardTotals
+from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
+from footfall.tables import MATCHES, SESSIONS, TRIGGERS
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
@@ -39,10 +39,9 @@ _log = logging.getLogger(__name__)
 STATE_VERSION = 4
 
 _NO_MATCHES = MATCHES.empty()
+_NO_SESSIONS = SESSIONS.empty()
+_NO_TRIGGERS = TRIGGERS.empty()
 _MOVES = 8
-
-SUMMED = ("events", "duration_ms", "page_views", "clicks", "conversions", "bounce", "value")
-"""What a run's report sums up over its sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ class ShardSettings:
         early: matches are told early, too; the batches have watermarks.
         releases: the end of all partitions closes open sessions and releases absences; else what is open stays so.
         idle_bound: as the partitions' clocks have it, in ms.
+        triggers: the trigger rules; None where there are none.
     """
 
     sessions: SessionSettings
@@ -68,23 +68,7 @@ class ShardSettings:
     early: bool = False
     releases: bool = True
     idle_bound: int = 60_000
-
-
-@dataclass(slots=True)
-class ShardTotals:
-    """What a shard has counted and answered since the run began; it adds up over shards."""
-
-    events: int = 0
-    duplicates: int = 0
-    sessions: int = 0
-    sessions_at_end: int = 0
-    matches: dict[str, int] = field(default_factory=dict)
-    matches_at_end: dict[str, int] = field(default_factory=dict)
-    pending: int = 0
-    timed_out: int = 0
-    dropped_partials: int = 0
-    session_sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0))
-    digest: Digest = field(default_factory=Digest)
+    triggers: TriggerSettings | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +78,7 @@ class Settled:
     events: pl.DataFrame | None
     sessions: pl.DataFrame
     matches: pl.DataFrame
+    triggers: pl.DataFrame = field(default_factory=TRIGGERS.empty)
     done: ShardDone | None = None
 
 
@@ -153,6 +138,7 @@ class Shard:
     next_row: int = 0
     visitors: VisitorTable = field(default_factory=VisitorTable)
     sessions: SessionTracker = field(init=False)
+    triggers: ShardTriggers | None = field(init=False)
     matcher: Matcher = field(default_factory=Matcher)
     automata: AutomatonMatcher = field(default_factory=AutomatonMatcher)
     rows: RowStore = field(default_factory=RowStore)
@@ -162,6 +148,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         self.sessions = SessionTracker(self.settings.sessions)
+        rules = self.settings.triggers
+        self.triggers = None if rules is None else ShardTriggers(rules)
         self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
         self.ended = np.zeros(self.settings.partitions, np.bool_)
         self.arrivals = np.full(self.settings.partitions, NEVER, np.int64)
@@ -192,17 +180,32 @@ class Shard:
         if not self.ended.all():
             until = int(self.watermarks[~self.ended].min())
             if until <= self.settled or self._nothing_due(until):
-                return [Settled(None, SESSIONS.empty(), told.rows)] if told.rows.height else []
-            settled = [self._settle(until, at_end=False)]
+                return self._only_told(told)
+            settled = [self._settle(until, told)]
         elif not self.settings.releases:
-            settled = [self._settle(max(self._end_of_stretch(), self.settled), at_end=False)]
+            settled = [self._settle(max(self._end_of_stretch(), self.settled), told)]
             settled[0].done = self._last_word()
         else:
             # The clock's last time doesn't depend on which partition happened to end last.
-            settled = [self._settle(int(self.watermarks.max()), at_end=False)]
-            settled.append(self._settle(FOREVER - 1, at_end=True))
-        settled[0].matches = merged(told, settled[0].matches)
+            settled = [self._settle(int(self.watermarks.max()), told)]
+            settled.append(self._settle(FOREVER - 1, NOTHING_TOLD, at_end=True))
         return settled
+
+    def _only_told(self, told: Told) -> list[Settled]:
+        """Early messages, with nothing settled."""
+        if not told.rows.height:
+            return []
+        triggers = (
+            _NO_TRIGGERS
+            if self.triggers is None
+            else self.triggers.tell(self._of_rules(told.rows), self.visitors)
+        )
+        return [Settled(None, _NO_SESSIONS, told.rows, triggers)]
+
+    def _of_rules(self, matches: pl.DataFrame) -> pl.DataFrame:
+        """Those matches that trigger rules act on."""
+        names = () if self.triggers is None else self.triggers.patterns
+        return matches.filter(pl.col("pattern").is_in(names)) if matches.height else matches
 
     def _mark_untold(self, batches: Sequence[ShardBatch]) -> None:
         """While a new partition's visitors may have records in another that wait, no match is told early.
@@ -247,7 +250,14 @@ class Shard:
             self.next_row,
         )
         state = State(self.visitors, self.sessions, self.matcher, self.automata, self.rows)
-        return self.early.take(unsettled, state, self.settings.plan, wants_rows=self.settings.wants_rows)
+        with_origin = self.triggers is not None
+        return self.early.take(
+            unsettled,
+            state,
+            self.settings.plan,
+            wants_rows=self.settings.wants_rows or with_origin,
+            with_origin=with_origin,
+        )
 
     def _wait(self, arrived: list[ShardBatch], blank: pl.DataFrame) -> None:
         frames = [batch.rows for batch in arrived]
@@ -259,9 +269,11 @@ class Shard:
 
     def _nothing_due(self, until: int) -> bool:
         earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
-        return min(earliest, self.sessions.next_due, self.matcher.next_due, self.automata.next_due) > until
+        due = self.sessions.next_due, self.matcher.next_due, self.automata.next_due
+        triggers = FOREVER if self.triggers is None else self.triggers.next_due
+        return min(earliest, *due, triggers) > until
 
-    def _settle(self, until: int, *, at_end: bool) -> Settled:
+    def _settle(self, until: int, told: Told, *, at_end: bool = False) -> Settled:
         self.settled = until
         waiting, lanes = self.waiting, self.waiting_lanes
         rows = self.waiting_rows
@@ -301,15 +313,27 @@ class Shard:
         session_part = NO_SESSIONS
         if closed.records.size:
             session_part = session_answers(closed, pool, at_end=at_end, wants_rows=wants_rows)
-        match_frame = self._tell_matches(matches, pool, events, until, at_end=at_end)
+        match_frame, of_rules = self._tell_matches(matches, pool, events, until, at_end=at_end)
+        match_frame = merged(told, match_frame)
+        triggers = _NO_TRIGGERS
+        if self.triggers is not None:
+            triggers = self.triggers.settle(
+                SettledEvents(events, dropped, rows, taken, touched, closed, since, until),
+                self.visitors,
+                of_rules,
+                self._of_rules(match_frame),
+                at_end=at_end,
+            )
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
         self.totals.events += due - int(dropped.sum())
         self.totals.duplicates += int(dropped.sum())
-        self._count_sessions(closed, session_part, at_end=at_end)
-        self._count_matches(matches.records, at_end=at_end)
+        self.totals.count_sessions(closed, session_part, at_end=at_end)
+        self.totals.pending = self.matcher.pending + self.automata.pending
+        self.totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
+        self.totals.count_matches(matches.records, [pattern.name for pattern in plan.patterns], at_end=at_end)
         kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
-        return Settled(kept, session_part.rows, match_frame, self._last_word() if at_end else None)
+        return Settled(kept, session_part.rows, match_frame, triggers, self._last_word() if at_end else None)
 
     def _warn_of_limit(self) -> None:
         """Say of each pattern, once, that its limit has cost partial matches."""
@@ -364,7 +388,7 @@ class Shard:
             self.matcher.held_rows().size + self.automata.live,
             state_bytes,
             snapshot_seconds,
-            {},
+            {} if self.triggers is None else self.triggers.counts(),
             (totals.digest.high, totals.digest.low),
             final=final,
         )
@@ -391,54 +415,37 @@ class Shard:
             held = [self.matcher.held_rows(), self.automata.held_rows()]
             self.rows.sweep(np.concatenate([*(live[name] for name in ROW_FIELDS), *held]))
 
-    def _count_sessions(self, closed: ClosedSessions, answers: Answers, *, at_end: bool) -> None:
-        records, totals = closed.records, self.totals
-        if not records.size:
-            return
-        totals.sessions += records.size
-        if at_end:
-            totals.sessions_at_end += records.size
-        sums = totals.session_sums
-        for name in ("events", "page_views", "clicks", "conversions"):
-            sums[name] += int(records[name].sum())
-        sums["duration_ms"] += int((records["last"] - records["start"]).sum())
-        sums["bounce"] += int((records["events"] == 1).sum())
-        sums["value"] += sum(records["value"].tolist())
-        totals.digest.add("session", answers.words)
-
     def _tell_matches(
         self, matches: Matches, pool: RowPool, events: Events, until: int, *, at_end: bool
-    ) -> pl.DataFrame:
-        """Settled matches as rows, and into the digest; those that stand early already are no rows again."""
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Settled matches go into the digest, and come as rows.
+
+        Returns:
+            What is to be told, which those aren't that stand early already; and all that trigger rules act on.
+        """
         if not matches.records.size:
             self.early.forget(until)
-            return _NO_MATCHES
-        named = named_matches(matches, self.settings.plan)
+            return _NO_MATCHES, _NO_MATCHES
+        plan = self.settings.plan
+        named = named_matches(matches, plan)
         self.totals.digest.add("match", match_words(named, at_end=at_end))
+        of_rules = _NO_MATCHES
+        if self.triggers is not None:
+            numbers = [n for n, pattern in enumerate(plan.patterns) if pattern.name in self.triggers.patterns]
+            acted_on = np.flatnonzero(np.isin(named.matches.records["pattern"], numbers))
+            if acted_on.size:
+                of_rules = match_rows(named.at(acted_on), plan, pool, at_end=at_end, with_origin=True)
         revision = None
         if self.settings.early:
             news, revision = self.early.news(named, events)
             self.early.forget(until)
             named = named.at(news)
-        if not self.settings.wants_rows or not named.matches.records.size:
-            return _NO_MATCHES
-        return match_rows(named, self.settings.plan, pool, at_end=at_end, revision=revision)
-
-    def _count_matches(self, records: npt.NDArray[np.void], *, at_end: bool) -> None:
-        totals = self.totals
-        totals.pending = self.matcher.pending + self.automata.pending
-        totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
-        if not records.size:
-            return
-        timed_out = records["kind"] == TIMED_OUT
-        totals.timed_out += int(timed_out.sum())
-        records = keep_records(records, ~timed_out)
-        released = keep_records(records, (records["settled_time"] > records["last_time"]) & at_end)
-        names = [pattern.name for pattern in self.settings.plan.patterns]
-        for counted, found in ((totals.matches, records), (totals.matches_at_end, released)):
-            for name, count in zip(names, np.bincount(found["pattern"], minlength=len(names)), strict=True):
-                if count:
-                    counted[name] = counted.get(name, 0) + int(count)
+        wanted = self.settings.wants_rows or (self.settings.early and self.triggers is not None)
+        if not wanted or not named.matches.records.size:
+            return (of_rules if not self.settings.early else _NO_MATCHES), of_rules
+        with_origin = self.triggers is not None
+        rows = match_rows(named, plan, pool, at_end=at_end, revision=revision, with_origin=with_origin)
+        return rows, of_rules
 
     def snapshot(self) -> bytes:
         """The state as bytes; later rounds don't touch them."""
@@ -460,6 +467,7 @@ class Shard:
             "automata": self.automata,
             "rows": self.rows,
             "early": self.early,
+            "trigger_state": None if self.triggers is None else self.triggers.state,
             "totals": self.totals,
             "limited": self.limited,
         }
@@ -481,6 +489,9 @@ class Shard:
             )
             raise StateError(msg)
         shard = cls(parts.pop("name"), settings)
+        kept = parts.pop("trigger_state")
+        if shard.triggers is not None and kept is not None:
+            shard.triggers.state = kept
         for name, value in parts.items():
             setattr(shard, name, value)
         shard._add_partitions(settings.partitions - shard.watermarks.size)

@@ -3,6 +3,10 @@
     run.json     what the run is: inputs, settings, patterns, shards (another run is refused)
     recovery/    Bytewax's recovery store
     report.json  what the finished run reported
+    partitions.json  a live run's source partitions in the order of their numbers, and the offsets where they began
+    deployed.json  when each trigger rule was first deployed
+    spool/       rows that the store hasn't taken yet
+    profiles/    visitors' profiles, to which the recovery data refer
 
 The folder is locked while a run uses it; the lock ends with the process, however it ends.
 """
@@ -10,6 +14,7 @@ The folder is locked while a run uses it; the lock ends with the process, howeve
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from footfall.errors import StateError
 
 FORMAT_VERSION = 1
 _RECOVERY_PARTS = 4
+_LIVE = ("partitions", "deployed")
 
 
 class StateFolder:
@@ -52,6 +58,48 @@ class StateFolder:
         """Bytewax's part of the folder."""
         return self.folder / "recovery"
 
+    @property
+    def spool(self) -> Path:
+        """Where rows wait for the store."""
+        return self.folder / "spool"
+
+    @property
+    def profiles(self) -> Path:
+        """Where the shards keep profiles."""
+        return self.folder / "profiles"
+
+    def beginnings(self) -> dict[str, int]:
+        """A live run's source partitions in the order of their numbers, each with the offset at which it began.
+
+        There are none before the run's first start.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        path = self.folder / "partitions.json"
+        if not path.exists():
+            return {}
+        return {str(name): int(offset) for name, offset in _read_whole(path).items()}
+
+    def keep_beginnings(self, beginnings: Mapping[str, int]) -> None:
+        """Keep the source partitions of a live run, in the order of their numbers, before it reads from any of them."""
+        _write_whole(self.folder / "partitions.json", json.dumps(dict(beginnings)))
+
+    def deployed(self) -> dict[str, int]:
+        """Rule -> when it was first deployed (ms), for the trigger rules that a live run has had.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        path = self.folder / "deployed.json"
+        if not path.exists():
+            return {}
+        return {str(rule): int(time) for rule, time in _read_whole(path).items()}
+
+    def keep_deployed(self, deployed: Mapping[str, int]) -> None:
+        """Keep when trigger rules were first deployed."""
+        _write_whole(self.folder / "deployed.json", json.dumps(dict(deployed)))
+
     def resumes(self, identity: dict[str, Any]) -> bool:
         """Whether this run was begun before, and goes on; if not, the folder is free for it.
 
@@ -68,7 +116,8 @@ class StateFolder:
                     "Give the same command again to continue that run, or name an empty --state folder."
                 )
             return True
-        own = {"lock", "recovery", "run.new"}  # a run that was killed while it began left no more than these
+        # A run that was killed while it began left no more than these.
+        own = {"lock", "recovery", *(f"{name}.{end}" for name in ("run", *_LIVE) for end in ("new", "json"))}
         others = [entry.name for entry in self.folder.iterdir() if entry.name not in own]
         if others:
             raise StateError(

@@ -22,26 +22,29 @@ from types import FrameType
 import numpy as np
 
 from footfall.content import load_flow
-from footfall.dataflow import flow_parts, pattern_plan
+from footfall.dataflow import flow_parts, pattern_plan, trigger_settings
 from footfall.errors import FootfallError
 from footfall.file_sink import FileSink
 from footfall.input import ReadAhead
+from footfall.kafka_client import KafkaClient
+from footfall.kafka_sink import KafkaSink
 from footfall.listening import await_listening
 from footfall.main_thread import wake_main_thread_less
 from footfall.run_messages import (
     Message,
     NoticeHandler,
     Pacer,
+    Tell,
     WorkerEnded,
     WorkerFailed,
     WorkerStarted,
     encode_message,
 )
-from footfall.settings import Settings
 from footfall.sink import Sink
 from footfall.store import parse_dsn
 from footfall.store_sink import StoreSink
 from footfall.worker_order import WorkerOrder
+from footfall.worker_spool import SpoolPlace
 
 ORPHANED = 70
 """The exit code of a worker whose parent has gone."""
@@ -50,11 +53,27 @@ ORPHANED = 70
 _JOIN_SECONDS = 1.0
 
 
-def new_sinks(settings: Settings) -> list[Sink]:
-    """The sinks that the settings ask for, not opened yet."""
+def new_sinks(order: WorkerOrder, tell: Tell | None = None) -> list[Sink]:
+    """The sinks that the settings ask for, not opened yet; `tell` gets how those of a live run stand."""
+    settings = order.settings
     sinks: list[Sink] = []
+    live = order.source.live
+    if live and settings.publish:
+        # Triggers go out before rows wait for the store's spool.
+        sinks.append(
+            KafkaSink(
+                KafkaClient(settings.kafka, settings.kafka_properties),
+                worker=order.worker,
+                tell=tell if live else None,
+            )
+        )
     if settings.store != "none":
-        sinks.append(StoreSink(parse_dsn(settings.store, database=settings.database)))
+        place = None
+        if order.spool is not None:
+            limit = settings.spool_limit * 1_000_000
+            place = SpoolPlace(order.spool, order.worker, max(1, len(order.addresses)), limit)
+        address = parse_dsn(settings.store, database=settings.database)
+        sinks.append(StoreSink(address, spool=place, tell=tell if live else None, worker=order.worker))
     if settings.out is not None:
         sinks.append(FileSink(settings.out, "ndjson" if settings.out_format == "ndjson" else "parquet"))
     return sinks
@@ -72,16 +91,18 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
 
     settings = order.settings
     cells = np.memmap(order.ahead, dtype=np.int64, mode="r+")
-    sinks = new_sinks(settings)
+    sinks = new_sinks(order, tell)
     try:
+        plan = pattern_plan(settings, order.patterns, order.rules)
         parts = flow_parts(
             settings,
             order.source,
-            pattern_plan(settings, order.patterns),
+            plan,
             sinks,
             tell=tell,
             stop=stop,
             ahead=ReadAhead(cells, settings.read_ahead),
+            triggers=trigger_settings(settings, plan, order.rules, order.deployed),
         )
         flow = load_flow(order.flow)(parts)
         interval = timedelta(milliseconds=settings.snapshot_interval)

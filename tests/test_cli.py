@@ -10,11 +10,13 @@ from footfall.cli import main
 from footfall.settings import Settings, setting_infos
 
 
-def test_every_setting_of_a_run_is_a_flag_of_replay(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["replay", "--help"])
-    assert ended.value.code == 0
+def test_every_setting_of_a_run_is_a_flag_of_replay_or_live(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("replay", "live"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
     shown = capsys.readouterr().out
+    assert "--partitioned" not in shown.partition("usage: footfall live")[2]
     for info in setting_infos():
         assert f"{info.flag} " in shown or f"{info.flag}\n" in shown, info.name
 

@@ -20,7 +20,7 @@ from footfall.pattern import Contiguity, Inner, Pattern, Stage
 from footfall.pattern_plan import PatternPlan
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
-from footfall.shard import SUMMED
+from footfall.shard_totals import SUMMED
 
 START = 1_760_000_000_000
 NAMES = ("a", "b", "c", "d")

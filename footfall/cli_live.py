@@ -1,0 +1,66 @@
+"""`footfall live` and `footfall topics`: the run on Kafka, and the topics that it needs."""
+
+import argparse
+from typing import Any
+
+from footfall.cli_flags import KAFKA_SETTINGS, LIVE_SETTINGS, add_settings, chosen_settings
+from footfall.errors import UsageError
+
+_EXAMPLES = """\
+examples:
+  footfall topics apply --kafka broker:9092          make the topics
+  footfall live --kafka broker:9092 --early --keyed-by-visitor
+  footfall live --config live.toml --workers 2       continue after a stop: give the same command again
+"""
+
+
+def add_live(commands: Any) -> None:
+    """Add the commands."""
+    live = commands.add_parser(
+        "live",
+        help="run on Kafka until it is stopped",
+        description="Read the input topics as records come, and send sessions, matches and triggers to the store and "
+        "to topics. SIGINT and SIGTERM end it with a snapshot; given again, it goes on from there.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    live.add_argument(
+        "--json", action="store_true", help="print one JSON object at the end instead of a summary"
+    )
+    live.add_argument("--quiet", action="store_true", help="show no progress")
+    add_settings(live, LIVE_SETTINGS)
+    live.set_defaults(command=_live)
+
+    topics = commands.add_parser(
+        "topics",
+        help="the topics that are declared, and those that there are",
+        description="Compare the topics of a cluster with those that are declared, and make the difference.",
+    )
+    topic_commands = topics.add_subparsers(metavar="COMMAND", required=True)
+    for name, about, apply in (
+        ("plan", "show what is to be made or changed", False),
+        ("apply", "make it; nothing shrinks and nothing is deleted", True),
+    ):
+        command = topic_commands.add_parser(name, help=about, description=about.capitalize() + ".")
+        command.add_argument("--json", action="store_true", help="as JSON")
+        add_settings(command, KAFKA_SETTINGS)
+        command.set_defaults(command=_topics, apply=apply)
+
+
+def _live(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, LIVE_SETTINGS)
+    from footfall.live_command import live  # noqa: PLC0415 - wrong settings are told before the engine loads
+
+    return live(settings, as_json=arguments.json, quiet=arguments.quiet)
+
+
+def _topics(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, KAFKA_SETTINGS)
+    if not settings.kafka:
+        raise UsageError("footfall topics needs a cluster: write --kafka HOST:PORT")
+    from footfall.kafka_client import KafkaClient  # noqa: PLC0415
+    from footfall.topics_command import apply_topics, plan_topics  # noqa: PLC0415
+
+    client = KafkaClient(settings.kafka, settings.kafka_properties)
+    run = apply_topics if arguments.apply else plan_topics
+    return run(client, settings.topics_file, as_json=arguments.json)

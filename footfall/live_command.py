@@ -1,0 +1,44 @@
+"""`footfall live`: the run on Kafka, and its totals when it stops."""
+
+import sys
+
+import msgspec
+from rich.console import Console
+
+from footfall.live_report import LiveReport
+from footfall.live_run import STATE, LiveRun
+from footfall.settings import Settings, redacted
+
+
+def live(settings: Settings, *, as_json: bool, quiet: bool) -> int:
+    """Run live until a signal comes, and print the totals; the exit code is 128 and the signal's number.
+
+    Raises:
+        FootfallError: the run can't begin, or can't go on.
+    """
+    outcome = LiveRun(settings, quiet=quiet).execute()
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(outcome.report.to_json()).decode() + "\n")
+    else:
+        print_totals(outcome.report, settings)
+    return 128 + outcome.signal
+
+
+def print_totals(report: LiveReport, settings: Settings, console: Console | None = None) -> None:
+    """Print a live run's totals for people."""
+    console = console or Console(highlight=False)
+    console.print(
+        f"[bold]{report.events:,} events[/] of {report.records:,} records: {report.duplicates:,} duplicates dropped, "
+        f"{report.late:,} late, {report.dead:,} dead letters; {report.waiting:,} wait to settle"
+    )
+    found = ", ".join(f"{name} {count:,}" for name, count in report.matches.items() if count)
+    console.print(f"[bold]{report.sessions:,} sessions[/]; matches: {found or 'none'}")
+    if report.early:
+        console.print(f"{report.early:,} matches told early, {report.retracted:,} of them taken back")
+    for rule, counts in report.triggers.items():
+        console.print(f"{rule}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    where = redacted(settings.store) if settings.store != "none" else "no store"
+    console.print(
+        f"[dim]answer {report.answer}; rows in {where}; "
+        f"given again, the command goes on from {settings.state or STATE}[/]"
+    )

@@ -1,0 +1,232 @@
+"""A live run: the parent process that reads no data itself, but keeps the workers going for weeks.
+
+It starts all workers again when one dies, takes up new partitions by a controlled restart, and turns signals into a
+last snapshot and a clean end.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from footfall import __version__
+from footfall.errors import FootfallError, RunError, StoreUnavailableError, UsageError
+from footfall.input_source import open_live_source
+from footfall.live_report import LiveReport, LiveTally
+from footfall.live_watch import Expected, LiveWatch, LogTo
+from footfall.pattern_files import load_patterns, load_rules
+from footfall.placement import shard_names
+from footfall.run_messages import Message
+from footfall.run_store import prepare_store, store_name
+from footfall.settings import Settings
+from footfall.state_folder import StateFolder
+from footfall.stop_signals import StopSignals
+from footfall.worker_order import WorkerOrder
+from footfall.worker_pool import WorkerDiedError, WorkerPool
+
+STATE = Path("footfall-live")
+"""The state folder of a live run that names none."""
+
+MAX_QUICK_DEATHS = 8
+_QUICK_SECONDS = 60.0
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOutcome:
+    """How a live run ended: its totals, and the signal that ended it."""
+
+    report: LiveReport
+    signal: int
+
+
+class LiveRun:
+    """One live run, from its checks to its stop; used once, in the main thread (it takes SIGINT and SIGTERM)."""
+
+    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
+        """Check the run.
+
+        Args:
+            settings: the run's settings; a state folder is always used.
+            quiet: show nothing while it runs but what must be known.
+
+        Raises:
+            FootfallError: settings, patterns or topics won't do; nothing has been started or written.
+        """
+        if not settings.kafka:
+            raise UsageError("a live run reads Kafka: write --kafka HOST:PORT (several with commas between)")
+        self._settings = settings = replace(settings, state=settings.state or STATE)
+        self._quiet = quiet
+        self._patterns = load_patterns(settings.patterns)
+        self._rules = load_rules(settings.patterns)
+        self._source = open_live_source(settings)
+        self._pool = WorkerPool(settings.workers)
+        self._signals = StopSignals(self._pool)
+        self._tally = LiveTally()
+        self._added: list[str] = []
+        self._deployed: dict[str, int] = {}
+
+    def execute(self) -> LiveOutcome:
+        """Run until a signal comes.
+
+        Raises:
+            FootfallError: the run can't go on; its state is that of its last snapshot.
+        """
+        settings = self._settings
+        with ExitStack() as stack:
+            state = StateFolder(settings.state or STATE)
+            stack.callback(state.close)
+            resumed = state.resumes(self._identity())
+            kept = state.beginnings()
+            if kept:
+                self._source = open_live_source(settings, list(kept), kept)
+            stack.enter_context(self._signals.taken())
+            watch = stack.enter_context(self._watching(resumed=resumed))
+            try:
+                with self._signals.preparing():
+                    self._prepare_store(stack, watch)
+            except KeyboardInterrupt:
+                return self._outcome(0)
+            self._deployed = state.deployed()
+            now = int(time.time() * 1000)
+            self._deployed |= {rule.name: now for rule in self._rules if rule.name not in self._deployed}
+            state.keep_deployed(self._deployed)
+            self._keep_beginnings(state)
+            state.begin(self._identity())
+            watch.happened(
+                "run_resumed" if resumed else "run_started",
+                f"{len(self._source.partitions())} partitions, {settings.workers} workers",
+            )
+            restarts = self._legs(state, watch)
+            watch.happened("run_stopped", "the last snapshot stands")
+            return self._outcome(restarts)
+
+    def _outcome(self, restarts: int) -> LiveOutcome:
+        report = self._tally.report(workers=self._settings.workers, restarts=restarts)
+        return LiveOutcome(report, self._signals.number or 0)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "footfall": __version__,
+            "flow": "journeys",
+            "settings": self._settings.identity(),
+            "inputs": self._source.identity(),
+            "patterns": {pattern.name: pattern.version for pattern in self._patterns},
+            "rules": {rule.name: rule.version for rule in self._rules},
+            "shards": list(shard_names(self._settings.shards)),
+            "store": store_name(self._settings),
+        }
+
+    def _watching(self, *, resumed: bool) -> LiveWatch:
+        settings = self._settings
+        return LiveWatch(
+            Expected(self._source.partitions(), shard_names(settings.shards), settings.workers),
+            address="" if settings.metrics == "none" else settings.metrics,
+            log_to=LogTo(settings.log_format, None, settings.log_level),  # type: ignore[arg-type]  # a checked choice
+            resumed=resumed,
+        )
+
+    def _prepare_store(self, stack: ExitStack, watch: LiveWatch) -> None:
+        """Migrate the store; one that is away is no reason to wait, since rows are kept in the spool."""
+        try:
+            prepare_store(self._settings, stack)
+        except StoreUnavailableError as error:
+            watch.happened("store_away", str(error), level="warning")
+
+    def _legs(self, state: StateFolder, watch: LiveWatch) -> int:
+        """Run workers until a signal comes; how often they were started again."""
+        restarts = deaths = 0
+        while not self._signals.asked:
+            began = time.monotonic()
+            try:
+                with self._looking_for_partitions(watch):
+                    self._pool.run(self._order(state), self._noting(watch))
+            except WorkerDiedError as error:
+                if self._signals.asked:
+                    break
+                deaths = deaths + 1 if time.monotonic() - began < _QUICK_SECONDS else 1
+                if deaths > MAX_QUICK_DEATHS:
+                    raise WorkerDiedError(
+                        f"{error}\nThe workers died {deaths} times in a row within a minute of their start; once the "
+                        f"cause is found, give the same command again (with --state {state.folder}) to go on"
+                    ) from error
+                restarts += 1
+                watch.happened("worker_died", str(error), level="error")
+                self._pause(min(_LONGEST_PAUSE, 0.25 * 2**deaths) if deaths > 1 else 0.0)
+            else:
+                if not self._signals.asked and not self._added:
+                    raise RunError("the workers ended without being asked to; this is a fault of Footfall's")
+            if self._added:
+                self._take_up(state, watch)
+            if not self._signals.asked:
+                watch.happened("workers_restarted", f"start {restarts + 1}")
+        return restarts
+
+    def _keep_beginnings(self, state: StateFolder) -> None:
+        starts = self._source.starts
+        state.keep_beginnings({name: starts[name] for name in self._source.partitions()})
+
+    def _order(self, state: StateFolder) -> WorkerOrder:
+        return WorkerOrder(
+            settings=self._settings,
+            source=self._source,
+            patterns=self._patterns,
+            rules=self._rules,
+            flow="journeys",
+            recovery=state.recovery,
+            deployed=self._deployed,
+            spool=state.spool,
+            profiles=state.profiles,
+        )
+
+    def _noting(self, watch: LiveWatch) -> Callable[[Message], None]:
+        def note(message: Message) -> None:
+            self._tally.note(message)
+            # Who watches may have gone (a terminal that was closed); the run goes on.
+            with suppress(OSError):
+                watch(message)
+
+        return note
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._signals.asked:
+            time.sleep(0.05)
+
+    @contextmanager
+    def _looking_for_partitions(self, watch: LiveWatch) -> Iterator[None]:
+        """Within, new partitions are noticed: the workers are asked to stop, and the run goes on with all."""
+        ended = threading.Event()
+        every = self._settings.partition_check / 1000
+
+        def look() -> None:
+            while not ended.wait(every):
+                try:
+                    added = self._source.find_new_partitions()
+                except FootfallError as error:
+                    watch.happened("broker_away", str(error), level="warning")
+                    continue
+                if added:
+                    self._added = added
+                    watch.happened("partition_added", f"{', '.join(added)}: the workers start again with it")
+                    self._pool.ask_to_stop()
+                    return
+
+        looking = threading.Thread(target=look, name="new-partitions", daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            looking.join()
+
+    def _take_up(self, state: StateFolder, watch: LiveWatch) -> None:
+        self._source = open_live_source(self._settings, self._source.partitions(), self._source.starts)
+        self._added = []
+        self._keep_beginnings(state)
+        watch.totals.expect(self._source.partitions())
+        if not self._signals.asked:
+            self._pool.go_on()

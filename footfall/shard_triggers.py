@@ -1,0 +1,196 @@
+"""A shard's triggers: what a round has settled, as its trigger book and its profiles take it.
+
+The book decides (`footfall.trigger_book`); the profiles say what is known of a visitor as of any time in the round
+(`footfall.profiles`). Here stands only what joins them to the shard.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.event_batch import Events
+from footfall.expression import Expression
+from footfall.hashing import fold_words, hash_texts, hex_names
+from footfall.pattern import Pattern
+from footfall.profiles import HORIZON, Profiles, session_starts
+from footfall.record_arrays import take_records
+from footfall.sessions import ClosedSessions
+from footfall.trigger_book import TriggerBook, TriggerRound
+from footfall.trigger_rows import NO_TRIGGERS
+from footfall.trigger_rule import TriggerRule
+from footfall.trigger_withdrawals import WITHDRAWAL_SCHEMA
+from footfall.visitors import VISITOR, VisitorTable, find_visitor
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSettings:
+    """What the triggers of all shards of a run are built from.
+
+    Attributes:
+        rules: the rules.
+        patterns: the run's patterns.
+        first_bit: where, in the first word of the events' masks, the conditions on withdrawing events begin.
+        deployed: rule -> when it was first deployed (ms); a rule that isn't there always was.
+        horizon: how long (ms) a profile outlives its visitor's last event.
+    """
+
+    rules: tuple[TriggerRule, ...]
+    patterns: tuple[Pattern, ...]
+    first_bit: int
+    deployed: Mapping[str, int] = field(default_factory=dict)
+    horizon: int = HORIZON
+
+
+def withdrawal_conditions(
+    rules: tuple[TriggerRule, ...], patterns: tuple[Pattern, ...]
+) -> tuple[Expression, ...]:
+    """The conditions on withdrawing events, in the order of their bits; the plan reserves these from `first_bit` on."""
+    return TriggerBook(rules, patterns).withdrawals if rules else ()
+
+
+@dataclass(frozen=True, slots=True)
+class SettledEvents:
+    """What a round of a shard has settled before its triggers are asked.
+
+    Attributes:
+        events: `EVENT` records in their final order, with their rows' numbers.
+        dropped: which of them are duplicates.
+        rows: a frame with their texts; `places` says where in it each event's row is.
+        touched: the places of the visitors that took an event.
+        closed: the sessions that closed.
+        since: the number of the round's first row.
+        until: the event time up to which the round settles.
+    """
+
+    events: Events
+    dropped: npt.NDArray[np.bool_]
+    rows: pl.DataFrame
+    places: npt.NDArray[np.int64]
+    touched: npt.NDArray[np.int64]
+    closed: ClosedSessions
+    since: int
+    until: int
+
+
+class ShardTriggers:
+    """The triggers of a shard; `state` is what a restart keeps."""
+
+    def __init__(self, settings: TriggerSettings) -> None:
+        self._settings = settings
+        self.book = TriggerBook(settings.rules, settings.patterns, settings.deployed)
+        self.profiles = Profiles(settings.horizon)
+
+    @property
+    def patterns(self) -> frozenset[str]:
+        """The names of the patterns whose matches matter."""
+        return self.book.patterns
+
+    @property
+    def next_due(self) -> int:
+        """Nothing is decided before this time (ms) without an event or a match."""
+        return self.book.next_due
+
+    def settle(
+        self,
+        settled: SettledEvents,
+        visitors: VisitorTable,
+        matches: pl.DataFrame,
+        messages: pl.DataFrame,
+        *,
+        at_end: bool = False,
+    ) -> pl.DataFrame:
+        """Decide what a round lets decide: rows of the table `triggers`.
+
+        Args:
+            settled: what the round has settled.
+            visitors: the shard's live visitors, after the round.
+            matches: the round's settled matches of `patterns`, with `user_id` and `first_message_id`.
+            messages: what is told of matches of `patterns` in the round, the same.
+            at_end: the input has ended.
+        """
+        starts = np.zeros(settled.events.size, np.bool_)
+        if settled.events.size:
+            first_rows = take_records(visitors.records, settled.touched)["first_row"]
+            known = np.concatenate([settled.closed.records["first_row"], first_rows])
+            starts = session_starts(known, settled.since, settled.events.size)
+        self.profiles.begin_round(
+            settled.events, settled.dropped, starts, settled.rows, settled.places, settled.until
+        )
+        round_ = TriggerRound(
+            settled.until,
+            _in_sessions(matches, visitors, settled.closed) if matches.height else None,
+            _in_sessions(messages, visitors, settled.closed) if messages.height else None,
+            self._withdrawing(settled),
+            self.profiles.at,
+            at_end=at_end,
+        )
+        rows = self.book.take(round_)
+        self.profiles.end_round()
+        return rows
+
+    def tell(self, messages: pl.DataFrame, visitors: VisitorTable) -> pl.DataFrame:
+        """What early rules make of messages that come while nothing settles: rows of the table `triggers`."""
+        if not messages.height:
+            return NO_TRIGGERS
+        closed = ClosedSessions(np.zeros(0, VISITOR), np.zeros(0, np.int64))
+        return self.book.take(
+            TriggerRound(self.profiles.settled, messages=_in_sessions(messages, visitors, closed))
+        )
+
+    def _withdrawing(self, settled: SettledEvents) -> pl.DataFrame | None:
+        count = len(self.book.withdrawals)
+        if not count or not settled.events.size:
+            return None
+        word = (settled.events["mask"] >> np.uint64(self._settings.first_bit)) & np.uint64((1 << count) - 1)
+        taken = np.flatnonzero((word != 0) & ~settled.dropped)
+        if not taken.size:
+            return None
+        columns = {
+            "visitor_id": settled.rows["visitor_id"][settled.places[taken]],
+            "time": pl.Series(settled.events["time"][taken]),
+            "bits": pl.Series(word[taken]),
+        }
+        return pl.DataFrame(columns, schema=WITHDRAWAL_SCHEMA)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many decisions there were: rule -> status -> number."""
+        return {rule: dict(counts) for rule, counts in self.book.counts().items()}
+
+    @property
+    def state(self) -> tuple[TriggerBook, Profiles]:
+        """What is kept across a restart."""
+        return self.book, self.profiles
+
+    @state.setter
+    def state(self, kept: tuple[TriggerBook, Profiles]) -> None:
+        self.book, self.profiles = kept
+
+
+def _in_sessions(matches: pl.DataFrame, visitors: VisitorTable, closed: ClosedSessions) -> pl.DataFrame:
+    """The matches with the session of their first event; null if it isn't open, and didn't close in this round."""
+    high, low = hash_texts(matches["visitor_id"])
+    times = matches["first_time"].to_physical().to_numpy()
+    by_visitor: dict[tuple[int, int], list[int]] = {}
+    records = closed.records
+    for place, key in enumerate(zip(records["high"].tolist(), records["low"].tolist(), strict=True)):
+        by_visitor.setdefault(key, []).append(place)
+    sessions = np.zeros(matches.height, VISITOR)
+    found = np.zeros(matches.height, np.bool_)
+    for number, (key, time) in enumerate(
+        zip(zip(high.tolist(), low.tolist(), strict=True), times.tolist(), strict=True)
+    ):
+        slot = find_visitor(visitors.index, visitors.records, high[number], low[number])
+        candidates = [records[place] for place in by_visitor.get((key[0], key[1]), [])]
+        if slot >= 0 and visitors.records[slot]["open"]:
+            candidates.append(visitors.records[slot])
+        for session in candidates:
+            if session["start"] <= time <= session["last"]:
+                sessions[number] = session
+                found[number] = True
+    parts = ("high", "low", "first_high", "first_low", "start")
+    ids = hex_names(*fold_words(np.stack([sessions[name].astype(np.uint64) for name in parts])))
+    named = ids.set(pl.Series(~found), None) if not found.all() else ids
+    return matches.with_columns(session_id=named)
