@@ -168,6 +168,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._reader: RecordReader | None = None
         tell(Progress(partition, self._totals.records, 0, None, None))
         self._live = settings.source.live
+        ahead.note(self._number, NEVER)
         if self._done:
             ahead.note(self._number, FOREVER)
         elif resume is not None:
