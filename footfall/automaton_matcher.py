@@ -7,7 +7,7 @@ slot, is kept for as long as a partial match holds the event.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -76,11 +76,13 @@ class AutomatonMatcher:
         until: int,
         *,
         at_end: bool = False,
+        only: Mapping[int, npt.NDArray[np.bool_]] | None = None,
     ) -> Matches:
         """Take events in their final order (those with place -1 are left out), then move all clocks to `until`.
 
         `lanes` are as in a `ShardBatch`; `values` gives, for places among `events`, the frame of the plan's values.
-        With `at_end`, absences that wait longer than 24 h stay as they are, and are counted in `pending`.
+        With `at_end`, absences that wait longer than 24 h stay as they are, and are counted in `pending`. `only` says
+        by pattern's number which events it is to take, where that isn't all.
         """
         self._thaw(plan)
         out = _Out()
@@ -88,7 +90,7 @@ class AutomatonMatcher:
         if plan.patterns:
             # All shards of a process share the plan: what its tests read is this one's until the round is over.
             plan.values.read = lambda event, slot: self._taken[event].values[slot]
-            self._take_events(plan, events, lanes, places_of, values, until, out)
+            self._take_events(plan, events, lanes, places_of, values, until, out, only)
             self._move_clocks(plan, until, out, at_end=at_end)
         return out.matches()
 
@@ -101,11 +103,17 @@ class AutomatonMatcher:
         values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
         until: int,
         out: "_Out",
+        only: Mapping[int, npt.NDArray[np.bool_]] | None,
     ) -> None:
         masks = np.column_stack([events["mask"], lanes[:, plan.same_fields :]])
         seen: list[tuple[PlannedAutomaton, SeenEvents, npt.NDArray[np.int8], npt.NDArray[np.bool_]]] = []
         for planned in plan.patterns:
+            taken_by = None if only is None else only[planned.number]
+            if taken_by is not None and not taken_by.any():
+                continue
             places = self._seen_by(planned, events, masks, places_of)
+            if taken_by is not None:
+                places = places[taken_by[places]]
             mine = _seen_events(events, lanes, masks, places, planned.same)
             seen.append((planned, *self._sift(planned, mine, until)))
         wanted = [mine.records["place"][fates != SKIP] for _, mine, fates, _ in seen]
@@ -368,34 +376,39 @@ class AutomatonMatcher:
         """How many automata are live: one for each visitor, pattern and `same` value with something under way."""
         return len(self._visitors) + len(self._frozen)
 
-    def fork(self, plan: AutomatonPlan, visitors: Sequence[tuple[int, int]]) -> "AutomatonMatcher":
+    def fork(
+        self,
+        plan: AutomatonPlan,
+        visitors: Sequence[tuple[int, int]],
+        wanted: Mapping[int, npt.NDArray[np.bool_]],
+    ) -> "AutomatonMatcher":
         """A matcher with copies of some visitors' automata; what it does leaves this one as it is.
 
         `visitors` has the hash of a visitor for each copy (the same one may come again); copy i has the name (i, i).
+        `wanted` says by pattern's number for which copies it is to be there.
         """
         self._thaw(plan)
         forked = AutomatonMatcher(lenient=True)
-        for copy, (high, low) in enumerate(visitors):
-            for planned in plan.patterns:
-                values = self._values.get((planned.number, high, low), {}) if planned.same >= 0 else {0: None}
+        rows: set[int] = set()
+        for planned in plan.patterns:
+            number = planned.number
+            copies = np.flatnonzero(wanted[number]).tolist()
+            for copy in copies:
+                high, low = visitors[copy]
+                values = self._values.get((number, high, low), {}) if planned.same >= 0 else {0: None}
                 for value in values:
-                    key = (planned.number, high, low, value)
+                    key = (number, high, low, value)
                     automaton = self._visitors.get(key)
                     if automaton is not None:
-                        forked._adopt(planned, (planned.number, copy, copy, value), automaton.copy())
-                        forked._taken.update((row, self._taken[row]) for row in automaton.held_events())
+                        forked._adopt(planned, (number, copy, copy, value), automaton.copy())
+                        rows |= automaton.held_events()
                         if key in self._last:
-                            forked._last[planned.number, copy, copy, value] = self._last[key]
-        forked._waiting = {
-            number: waiting
-            for number, seen in self._waiting.items()
-            if (waiting := seen.of_copies(visitors)) is not None
-        }
-        rows = {
-            row
-            for waiting in forked._waiting.values()
-            for row in waiting.records["row"][waiting.records["spent"] == 0].tolist()
-        }
+                            forked._last[number, copy, copy, value] = self._last[key]
+            if copies and number in self._waiting:
+                waiting = self._waiting[number].of_copies({copy: visitors[copy] for copy in copies})
+                if waiting is not None:
+                    forked._waiting[number] = waiting
+                    rows.update(waiting.records["row"][waiting.records["spent"] == 0].tolist())
         forked._taken.update((row, self._taken[row]) for row in rows)
         return forked
 

@@ -6,7 +6,7 @@ automaton anything. What they could have begun would have ended unfinished: it c
 either, since what completes within its bound would have been enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,10 @@ class SeenEvents:
         records = join_records([self.records, later.records])
         return SeenEvents(records, np.concatenate([self.masks, later.masks]))
 
-    def of_copies(self, visitors: Sequence[tuple[int, int]]) -> "SeenEvents | None":
-        """Those of some visitors, each as often as it stands there, and for its i-th place under the name (i, i)."""
+    def of_copies(self, visitors: Mapping[int, tuple[int, int]]) -> "SeenEvents | None":
+        """Those of some visitors, each as often as it stands there, and for number i under the name (i, i)."""
         copies: dict[tuple[int, int], list[int]] = {}
-        for copy, visitor in enumerate(visitors):
+        for copy, visitor in visitors.items():
             copies.setdefault(visitor, []).append(copy)
         keys = zip(self.records["high"].tolist(), self.records["low"].tolist(), strict=True)
         found = [(place, copy) for place, key in enumerate(keys) for copy in copies.get(key, ())]

@@ -51,6 +51,7 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
     settings = load_settings()
     if not settings.kafka:
         raise UsageError("a live run reads Kafka: set FOOTFALL_KAFKA=HOST:PORT")
+    stop = _stopped_by_signals()  # first, since what is registered first is done last at the exit
     number, members = _place(sys.argv[1:] if arguments is None else arguments)
     patterns, rules = load_patterns(settings.patterns), load_rules(settings.patterns)
     source = open_live_source(settings)
@@ -81,7 +82,7 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
         plan,
         new_sinks(order, tell),
         tell=tell,
-        stop=_stopped_by_signals(),
+        stop=stop,
         # Who reads the other partitions can't be seen from here: each process keeps its own in step.
         ahead=ReadAhead(np.full(len(source.partitions()), FOREVER, np.int64), settings.read_ahead),
         triggers=trigger_settings(settings, plan, rules, {}),
@@ -141,12 +142,19 @@ def _recovery(state: Path, number: int) -> Path:
 def _stopped_by_signals() -> threading.Event:
     """Set by SIGINT and SIGTERM; the exit code then is 128 and the signal's number."""
     stop = threading.Event()
+    came: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
-        atexit.register(os._exit, 128 + number)
+
+    def end() -> None:
+        if came:
+            os._exit(128 + came[0])
+
+    atexit.register(end)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

@@ -89,12 +89,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """The runs of a batch: places and runs of their events; of each run its group, and what began it."""
+    """The runs of a batch: places and runs of their events; of each run its group, and what began it.
+
+    `enders` are the places of the events that may end a match that is news, by their condition, and `ender_groups` the
+    groups that they are in.
+    """
 
     places: Places
     run_of: Places
     groups: Places
     changes: Places
+    enders: Places
+    ender_groups: Places
 
     @property
     def firsts(self) -> Places:
@@ -267,32 +273,44 @@ def at_their_last_event(matches: Matches) -> npt.NDArray[np.bool_]:
 
 
 def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs | None:
-    """The runs of those visitors that have new events, and any that can end a match; None if they are too long."""
+    """The runs of those visitors for whom new events may change what stands; None if they are too long.
+
+    That is where a new event can end a match. Where it isn't the visitor's last in the final order, a match may have
+    ended, or end no more, with any of the visitor's events.
+    """
     events = unsettled.events
-    masks = np.column_stack([events["mask"], unsettled.lanes[:, len(plan.same_fields) :]])
     ending = np.ones(events.size, np.bool_)
     if plan.endings is not None:
-        ending = np.any((masks & plan.endings) != 0, axis=1)
+        ending = np.any((_masks(unsettled, plan) & plan.endings) != 0, axis=1)
     by_visitor = np.lexsort((events["visitor_high"], events["visitor_low"]))
     lows, highs = events["visitor_low"][by_visitor], events["visitor_high"][by_visitor]
     begins = np.ones(events.size, np.bool_)
     begins[1:] = (lows[1:] != lows[:-1]) | (highs[1:] != highs[:-1])
     group_of = np.cumsum(begins) - 1
     groups = int(group_of[-1]) + 1 if events.size else 0
-    wanted = np.zeros(groups, np.bool_)
-    wanted[group_of[ending[by_visitor]]] = True
-    fresh = np.zeros(groups, np.bool_)
-    fresh[group_of[by_visitor >= unsettled.fresh_from]] = True
-    members = by_visitor[(wanted & fresh)[group_of]]
-    sizes = np.bincount(group_of, minlength=groups)[wanted & fresh]
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     ranks = np.empty(events.size, np.int64)
     ranks[unsettled.order] = np.arange(events.size)
+    fresh = by_visitor >= unsettled.fresh_from
+    ordered = group_of * events.size + ranks[by_visitor]
+    # Ties in an order of their own are laid out in every case.
+    late = np.zeros(groups, np.bool_) if not plan.automata.orders_ties else np.ones(groups, np.bool_)
+    late[group_of[fresh & (ordered < np.maximum.accumulate(ordered))]] = True
+    ends = ending[by_visitor] & (fresh | late[group_of])
+    has_fresh, wanted = np.zeros(groups, np.bool_), np.zeros(groups, np.bool_)
+    has_fresh[group_of[fresh]] = True
+    wanted[group_of[ends]] = True
+    wanted &= has_fresh
+    ends &= wanted[group_of]
+    enders, ender_groups = by_visitor[ends], (np.cumsum(wanted) - 1)[group_of[ends]]
+    members = by_visitor[wanted[group_of]]
+    sizes = np.bincount(group_of, minlength=groups)[wanted]
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     queue = np.empty(int(sizes.max(initial=0)), np.int64)
     times = events["time"].copy()
 
     def lay_out(laid: int, runs: int) -> tuple[_Runs, tuple[int, int]]:
-        into = _Runs(*(np.empty(size, np.int64) for size in (laid, laid, runs, runs)))
+        places, run_of, of_group, changes = (np.empty(size, np.int64) for size in (laid, laid, runs, runs))
+        into = _Runs(places, run_of, of_group, changes, enders, ender_groups)
         counts = lay_out_runs(
             members,
             starts,
@@ -314,6 +332,24 @@ def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs | None:
     if counts[0] > _MOST_LAID * events.size and fresh_count > _FEWEST:
         return None
     return lay_out(*counts)[0]
+
+
+def _masks(unsettled: Unsettled, plan: PatternPlan) -> npt.NDArray[np.uint64]:
+    lanes = unsettled.lanes[:, len(plan.same_fields) :]
+    masks: npt.NDArray[np.uint64] = np.column_stack([unsettled.events["mask"], lanes])
+    return masks
+
+
+def _wanted_runs(runs: _Runs, unsettled: Unsettled, plan: PatternPlan) -> dict[int, npt.NDArray[np.bool_]]:
+    """For each automaton's pattern, by number, the runs in which an event may end a match of it that is news."""
+    masks = _masks(unsettled, plan)[runs.enders]
+    wanted = {}
+    for number, endings in plan.automaton_endings.items():
+        ends = slice(None) if endings is None else np.any((masks & endings) != 0, axis=1)
+        groups = np.zeros(int(runs.groups.max(initial=-1)) + 1, np.bool_)
+        groups[runs.ender_groups[ends]] = True
+        wanted[number] = groups[runs.groups]
+    return wanted
 
 
 def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> Matches:
@@ -343,12 +379,14 @@ def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> 
     found = [matcher.settle(plan, events, lanes, places_of, NEVER, visitors)]
     if plan.automata.patterns:
         who = list(zip(firsts["visitor_high"].tolist(), firsts["visitor_low"].tolist(), strict=True))
-        automata = state.automata.fork(plan.automata, who)
+        wanted = _wanted_runs(runs, unsettled, plan)
+        automata = state.automata.fork(plan.automata, who, wanted)
 
         def values(places: Places) -> pl.DataFrame:
             return plan.automata.values_of(unsettled.rows[runs.places[places]])
 
-        found.append(automata.settle(plan.automata, events, lanes, places_of, values, NEVER))
+        only = {number: mask[runs.run_of] for number, mask in wanted.items()}
+        found.append(automata.settle(plan.automata, events, lanes, places_of, values, NEVER, only=only))
     matches = joined(found)
     matches = matches.kept(at_their_last_event(matches))
     matches = matches.kept((real["marks"][matches.records["row"] - unsettled.next_row] & UNTOLD) == 0)

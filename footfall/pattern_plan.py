@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.automaton_plan import MOST_PARTIALS, AutomatonPlan
+from footfall.automaton_plan import MOST_PARTIALS, AutomatonPlan, PlannedAutomaton
 from footfall.condition_masks import ConditionMasks
 from footfall.condition_words import WORD_BITS, ConditionWords
 from footfall.errors import PatternError
@@ -196,11 +196,24 @@ class PatternPlan:
             for step in [self.steps[row["first_step"] + row["step_count"] - 1]]
         ]
         for planned in self.automata.patterns:
-            if not self.patterns[planned.number].stages[-1].forbids:
-                moves = [move for state in planned.automaton.states for move in state.moves if move.completes]
-                needs += [move.guard.need or -1 for move in moves]
+            needs += self._endings_of(planned)
         if -1 in needs:
             return None
+        return self._words(needs)
+
+    @cached_property
+    def automaton_endings(self) -> dict[int, npt.NDArray[np.uint64] | None]:
+        """The same for each automaton alone, by the pattern's number."""
+        endings = {planned.number: self._endings_of(planned) for planned in self.automata.patterns}
+        return {number: None if -1 in needs else self._words(needs) for number, needs in endings.items()}
+
+    def _endings_of(self, planned: PlannedAutomaton) -> list[int]:
+        if self.patterns[planned.number].stages[-1].forbids:
+            return []
+        moves = [move for state in planned.automaton.states for move in state.moves if move.completes]
+        return [move.guard.need or -1 for move in moves]
+
+    def _words(self, needs: Sequence[int]) -> npt.NDArray[np.uint64]:
         bits = reduce(or_, needs, 0)
         words = [(bits >> WORD_BITS * word) & (1 << WORD_BITS) - 1 for word in range(len(self.conditions))]
         return np.array(words, np.uint64)
