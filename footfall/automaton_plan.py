@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from footfall.automaton import Automaton
@@ -168,8 +170,12 @@ class AutomatonPlan:
         """The automaton of the pattern of that number."""
         return next(planned for planned in self.patterns if planned.number == number)
 
-    def values_of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """A column for each slot, from rows that have (at least) `columns`; empty ones may be left out."""
+    def values_of(self, rows: pl.DataFrame, places: npt.NDArray[np.int64] | None = None) -> pl.DataFrame:
+        """A column for each slot, from rows that have (at least) `columns`; empty ones may be left out.
+
+        With `places`, of the rows there alone.
+        """
         columns = self.columns
         names = [name for name in SCHEMA if name in columns] or rows.columns[:1]
-        return whole_rows(rows, names).select(self.values.columns())
+        wanted = whole_rows(rows, names)
+        return self.values.frame(wanted if places is None else wanted[places])

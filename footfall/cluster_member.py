@@ -85,7 +85,7 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
         stop=stop,
         # Who reads the other partitions can't be seen from here: each process keeps its own in step.
         ahead=ReadAhead(np.full(len(source.partitions()), FOREVER, np.int64), settings.read_ahead),
-        triggers=trigger_settings(settings, plan, rules, {}),
+        triggers=trigger_settings(settings, plan, rules, {}, order.profiles),
     )
     watch(WorkerStarted(0, time.monotonic()))  # to this watch, the process is the run
     return parts
@@ -99,9 +99,7 @@ def _watch(settings: Settings, order: WorkerOrder, members: int) -> LiveWatch:
             1,
         ),
         address="" if settings.metrics == "none" else settings.metrics,
-        log_to=LogTo(
-            "json" if settings.log_format == "auto" else settings.log_format, None, settings.log_level
-        ),  # type: ignore[arg-type]  # a checked choice
+        log_to=LogTo("text" if settings.log_format == "text" else "json", None, settings.log_level),
     )
     atexit.register(_end, watch)
     watch.happened("run_started", f"process {order.worker} of {members}")

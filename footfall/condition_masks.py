@@ -76,8 +76,8 @@ class ConditionMasks:
         if rows.size == 0:
             return
         dense = rows.size * _SPARSE > len(masks) and not any(part.costly for part in parts)
-        needed = frame.select(sorted(self.columns))
-        answers = (needed if dense else needed[rows]).select(part.rest.alias(str(part.bit)) for part in parts)
+        needed = frame if dense else pl.DataFrame([frame[name] for name in sorted(self.columns)])[rows]
+        answers = needed.select(part.rest.alias(str(part.bit)) for part in parts)
         true = np.full(answers.height, ~asked, np.uint64)
         for part in parts:
             true |= _bits(answers[str(part.bit)], part.bit)
@@ -101,9 +101,12 @@ class ConditionMasks:
         if not self._by_name:
             return np.zeros(frame.height, np.uint64)
         names = frame["event"]
-        codes = names.cast(self._dtype, strict=False).to_physical().cast(pl.UInt32)
-        places = codes.fill_null(len(self._names)).to_numpy()
-        masks: U64 = self._mask_of_name[places]
+        known = names.cast(self._dtype, strict=False)
+        # Unknown names are null now, and so is none at all, which has another answer.
+        codes = known.to_physical().to_numpy()
+        if known.null_count():
+            codes = np.nan_to_num(codes, nan=len(self._names)).astype(np.int64)
+        masks: U64 = self._mask_of_name[codes]
         if names.null_count():
             masks[names.is_null().to_numpy()] = self._mask_of_name[-1]
         return masks

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -34,6 +35,7 @@ from footfall.unknown_format import UnknownFormat
 from footfall.warm_up import warm_up
 
 _STATUS_SECONDS = 1.0
+_LIVE_SETTLE_STEP = 200
 
 
 class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
@@ -129,13 +131,23 @@ def pattern_plan(
 
 
 def trigger_settings(
-    settings: Settings, plan: PatternPlan, rules: Sequence[TriggerRule], deployed: Mapping[str, int]
+    settings: Settings,
+    plan: PatternPlan,
+    rules: Sequence[TriggerRule],
+    deployed: Mapping[str, int],
+    profiles: Path | None = None,
 ) -> TriggerSettings | None:
-    """What the shards' triggers are built from; None where there are no rules."""
+    """What the shards' triggers are built from; None where there are no rules.
+
+    `plan` was made with the rules, `deployed` says when each was first deployed (ms), `profiles` is the folder for
+    visitors' profiles where they aren't to be part of the snapshots.
+    """
     if not rules:
         return None
     first_bit = len(session_conditions(settings))
-    return TriggerSettings(tuple(rules), plan.patterns, first_bit, dict(deployed), settings.profile_horizon)
+    return TriggerSettings(
+        tuple(rules), plan.patterns, first_bit, dict(deployed), settings.profile_horizon, profiles
+    )
 
 
 def flow_parts(
@@ -185,6 +197,7 @@ def flow_parts(
         releases=source.releases,
         idle_bound=settings.idle_bound,
         triggers=triggers,
+        settle_step=_LIVE_SETTLE_STEP if source.live else 1,
     )
     warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None

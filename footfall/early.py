@@ -45,12 +45,13 @@ Names = dict[tuple[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A shard's events that wait, in the order in which they came, when new ones have come.
+    """A shard's events that wait, in the order in which they came, of those visitors who have new ones.
 
     Attributes:
         events: `EVENT` records.
         lanes: as in a `ShardBatch`.
-        rows: their envelope columns.
+        rows: a frame with their envelope columns, and perhaps other rows.
+        row_of: where in it the row of each event is.
         fresh_from: the place of the first new one.
         watermarks: for each new one the partition's watermark before it was taken.
         order: the places in the final order.
@@ -61,6 +62,7 @@ class Unsettled:
     events: Events
     lanes: npt.NDArray[np.uint64]
     rows: pl.DataFrame
+    row_of: Places
     fresh_from: int
     watermarks: npt.NDArray[np.int64]
     order: Places
@@ -179,7 +181,7 @@ class EarlyAnswers:
         rows = match_rows(
             named.at(np.array([message.match for message in messages])),
             plan,
-            state.rows.pool(unsettled.rows, runs.places, unsettled.next_row),
+            state.rows.pool(unsettled.rows, unsettled.row_of[runs.places], unsettled.next_row),
             status=pl.Series(["retracted", "fired"])[fired.astype(np.int64)],
             revision=revisions,
             with_origin=with_origin,
@@ -383,7 +385,7 @@ def _run(runs: _Runs, unsettled: Unsettled, state: State, plan: PatternPlan) -> 
         automata = state.automata.fork(plan.automata, who, wanted)
 
         def values(places: Places) -> pl.DataFrame:
-            return plan.automata.values_of(unsettled.rows[runs.places[places]])
+            return plan.automata.values_of(unsettled.rows, unsettled.row_of[runs.places[places]])
 
         only = {number: mask[runs.run_of] for number, mask in wanted.items()}
         found.append(automata.settle(plan.automata, events, lanes, places_of, values, NEVER, only=only))

@@ -52,6 +52,35 @@ class ExpressionError(UsageError):
     """A condition is not well formed, or doesn't fit the event schema; a pattern turns it into its own."""
 
 
+class TriggerRuleError(UsageError):
+    """A trigger rule won't do; all that is wrong with it is in `problems`, each with its field.
+
+    Attributes:
+        rule: the rule's name, as far as it has one.
+        problems: what is wrong, as "field: what, and what to do".
+    """
+
+    def __init__(self, problems: Sequence[str], *, rule: str) -> None:
+        self.rule = rule
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The problems, each with the rule's name."""
+        return tuple(f"rule {self.rule!r}, {problem}" for problem in self.problems)
+
+
+class TopicsFileError(UsageError):
+    """A file of topics is wrong; all that is wrong is in `problems`, each with its line where one is known."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem in the topics file" if count == 1 else f"{count} problems in the topics file"
+        super().__init__("\n".join([f"{head}:", *(f"  - {problem}" for problem in self.problems)]))
+
+
 class PatternFilesError(UsageError):
     """Pattern or case files are wrong; all that is wrong is in `problems`, each with file and line."""
 
@@ -87,6 +116,20 @@ class SourceError(FootfallError):
         self.line = line
         where = source if line is None else f"{source}, line {line}"
         super().__init__(f"{where}: {message}")
+
+
+class BrokerError(FootfallError):
+    """Kafka can't be reached, or refuses what was asked.
+
+    Attributes:
+        code: Kafka's name for it, as `TOPIC_AUTHORIZATION_FAILED`.
+        retriable: the same request may succeed later.
+    """
+
+    def __init__(self, message: str, *, code: str, retriable: bool) -> None:
+        self.code = code
+        self.retriable = retriable
+        super().__init__(message)
 
 
 class StateError(FootfallError):
@@ -127,6 +170,24 @@ class SinkError(FootfallError):
     def __init__(self, message: str, *, table: str | None = None) -> None:
         self.table = table
         super().__init__(message if table is None else f"table {table}: {message}")
+
+
+class SpoolDamageError(SinkError):
+    """A file of a spool isn't as it was written, at a place that was safe on disk.
+
+    Attributes:
+        file: the file's path.
+        offset: the byte at which the damaged record begins.
+    """
+
+    def __init__(self, message: str, *, file: str, offset: int) -> None:
+        self.file = file
+        self.offset = offset
+        super().__init__(f"{file}, byte {offset}: {message}")
+
+
+class WebhookSignatureError(FootfallError):
+    """A webhook's request isn't signed with the secret that it should be, or not lately."""
 
 
 class RunError(FootfallError):

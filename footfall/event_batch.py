@@ -123,19 +123,27 @@ def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
     return marks
 
 
+def _numbers(column: pl.Series, absent: int) -> npt.NDArray[np.int64]:
+    nulls = column.null_count()
+    if nulls == len(column):
+        return np.full(len(column), absent, np.int64)
+    return (column.fill_null(absent) if nulls else column).to_numpy()
+
+
 def engine_events(frame: pl.DataFrame, partition: int) -> Events:
     """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others."""
     events = np.empty(frame.height, EVENT)
     events["time"] = frame["event_time"].to_physical().to_numpy()
-    events["arrival"] = frame["arrival_time"].to_physical().fill_null(NEVER).to_numpy()
+    events["arrival"] = _numbers(frame["arrival_time"].to_physical(), NEVER)
     events["offset"] = frame["source_offset"].to_numpy()
     events["row"] = 0
     events["mask"] = 0
     events["visitor_high"], events["visitor_low"] = hash_texts(frame["visitor_id"])
     events["message_high"], events["message_low"] = hash_texts(frame["message_id"])
     for name, column in (("page", "path"), ("campaign", "utm_campaign"), ("currency", "currency")):
-        events[name] = hash_texts(frame[column])[1]
-    events["value"] = frame["value"].fill_null(0).to_numpy()
+        texts = frame[column]
+        events[name] = 0 if texts.null_count() == frame.height else hash_texts(texts)[1]
+    events["value"] = _numbers(frame["value"], 0)
     events["partition"] = partition
     events["marks"] = _marks(frame)
     return events

@@ -163,10 +163,10 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             position, self._done, self._clock, self._totals = pickle.loads(resume)  # noqa: S301 - our own state
         self._position = position
         self._formats: dict[str | None, Decoder] = {}
+        self._reader: RecordReader | None = None
         self._columns = list(settings.decoded_columns)
         self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
-        self._reader: RecordReader | None = None
-        tell(Progress(partition, self._totals.records, 0, None, None))
+        tell(self._progress())
         self._live = settings.source.live
         ahead.note(self._number, NEVER)
         if self._done:
@@ -282,26 +282,26 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         totals.digest.add("dead", frame_words(dead.select("reason", "bytes")))
 
     def _tell_progress(self, *, final: bool = False) -> None:
-        if self._reader is None:
-            return
-        bytes_read, bytes_total = self._reader.progress()
-        totals = self._totals
-        self._tell(
-            Progress(
-                self._name,
-                totals.records,
-                bytes_read,
-                bytes_total,
-                _known(self._clock.max_event_time),
-                self._reader.lag(),
-                _known(self._clock.watermark),
-                totals.late,
-                totals.dead,
-                totals.clock_capped,
-                dict(totals.dead_reasons),
-                (totals.digest.high, totals.digest.low),
-                final=final,
-            )
+        if self._reader is not None:
+            self._tell(self._progress(final=final))
+
+    def _progress(self, *, final: bool = False) -> Progress:
+        reader, totals = self._reader, self._totals
+        bytes_read, bytes_total = (0, None) if reader is None else reader.progress()
+        return Progress(
+            self._name,
+            totals.records,
+            bytes_read,
+            bytes_total,
+            _known(self._clock.max_event_time),
+            None if reader is None else reader.lag(),
+            _known(self._clock.watermark),
+            totals.late,
+            totals.dead,
+            totals.clock_capped,
+            dict(totals.dead_reasons),
+            (totals.digest.high, totals.digest.low),
+            final=final,
         )
 
     def _last_word(self) -> PartitionDone:

@@ -90,7 +90,7 @@ class LiveTally:
             timed_out=sum(shard.timed_out for shard in shards),
             dropped_partials=sum(shard.dropped_partials for shard in shards),
             triggers=dict(sorted(triggers.items())),
-            answer=answer_of([each.digest for each in (*partitions, *shards)]),
+            answer=answer_of([*(each.digest for each in partitions), *(each.digest for each in shards)]),
             partitions=len(self.partitions),
             shards=len(self.shards),
             workers=workers,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from footfall import __version__
 from footfall.errors import FootfallError, RunError, StoreUnavailableError, UsageError
@@ -31,6 +31,7 @@ STATE = Path("footfall-live")
 """The state folder of a live run that names none."""
 
 MAX_QUICK_DEATHS = 8
+_LOG_FORMATS: dict[str, Literal["auto", "text", "json"]] = {"auto": "auto", "text": "text", "json": "json"}
 _QUICK_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
 
@@ -123,10 +124,16 @@ class LiveRun:
     def _watching(self, *, resumed: bool) -> LiveWatch:
         settings = self._settings
         return LiveWatch(
-            Expected(self._source.partitions(), shard_names(settings.shards), settings.workers),
+            Expected(
+                self._source.partitions(),
+                shard_names(settings.shards),
+                settings.workers,
+                settings.spool_limit * 1_000_000,
+            ),
             address="" if settings.metrics == "none" else settings.metrics,
-            log_to=LogTo(settings.log_format, None, settings.log_level),  # type: ignore[arg-type]  # a checked choice
+            log_to=LogTo(_LOG_FORMATS[settings.log_format], None, settings.log_level),
             resumed=resumed,
+            quiet=self._quiet,
         )
 
     def _prepare_store(self, stack: ExitStack, watch: LiveWatch) -> None:
@@ -139,13 +146,13 @@ class LiveRun:
     def _legs(self, state: StateFolder, watch: LiveWatch) -> int:
         """Run workers until a signal comes; how often they were started again."""
         restarts = deaths = 0
-        while not self._signals.asked:
+        while not self._signals.asked():
             began = time.monotonic()
             try:
                 with self._looking_for_partitions(watch):
                     self._pool.run(self._order(state), self._noting(watch))
             except WorkerDiedError as error:
-                if self._signals.asked:
+                if self._signals.asked():
                     break
                 deaths = deaths + 1 if time.monotonic() - began < _QUICK_SECONDS else 1
                 if deaths > MAX_QUICK_DEATHS:
@@ -157,11 +164,11 @@ class LiveRun:
                 watch.happened("worker_died", str(error), level="error")
                 self._pause(min(_LONGEST_PAUSE, 0.25 * 2**deaths) if deaths > 1 else 0.0)
             else:
-                if not self._signals.asked and not self._added:
+                if not self._signals.asked() and not self._added:
                     raise RunError("the workers ended without being asked to; this is a fault of Footfall's")
             if self._added:
                 self._take_up(state, watch)
-            if not self._signals.asked:
+            if not self._signals.asked():
                 watch.happened("workers_restarted", f"start {restarts + 1}")
         return restarts
 
@@ -193,7 +200,7 @@ class LiveRun:
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._signals.asked:
+        while time.monotonic() < until and not self._signals.asked():
             time.sleep(0.05)
 
     @contextmanager
@@ -209,6 +216,7 @@ class LiveRun:
                 except FootfallError as error:
                     watch.happened("broker_away", str(error), level="warning")
                     continue
+                watch.happened("broker_back", "the cluster answers again")
                 if added:
                     self._added = added
                     watch.happened("partition_added", f"{', '.join(added)}: the workers start again with it")
@@ -228,5 +236,5 @@ class LiveRun:
         self._added = []
         self._keep_beginnings(state)
         watch.totals.expect(self._source.partitions())
-        if not self._signals.asked:
+        if not self._signals.asked():
             self._pool.go_on()

@@ -9,17 +9,19 @@ from types import FunctionType
 
 import footfall
 from footfall.envelope import FIELD_BY_NAME
-from footfall.errors import PatternError
+from footfall.errors import PatternError, TriggerRuleError
 from footfall.pattern import Pattern
 from footfall.taken_events import TakenEvent
+from footfall.trigger_rule import TriggerRule
 
 _UNKNOWN_ARGUMENT = re.compile(r"Pattern\.(\w+)\(\) got an unexpected keyword argument '(\w+)'")
+_NOT_OF_A_RULE = re.compile(r"TriggerRule\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _COUNTS = ("times", "at_least", "one_or_more")
 
 
 def fault_words(error: BaseException) -> str:
     """What is wrong, and what to do where that can be told."""
-    if isinstance(error, PatternError):
+    if isinstance(error, (PatternError, TriggerRuleError)):
         return str(error)
     if isinstance(error, SyntaxError):
         return f"it isn't Python: {error.msg}"
@@ -57,6 +59,9 @@ def _wrong_name(error: BaseException) -> tuple[str | None, list[str]]:
         # Python has the name as an attribute from 3.12 on only.
         quoted = str(error).split("'")
         return (quoted[1] if len(quoted) > 1 else None), footfall.__all__
+    of_rule = _NOT_OF_A_RULE.search(str(error)) if isinstance(error, TypeError) else None
+    if of_rule:
+        return of_rule[1], list(inspect.signature(TriggerRule).parameters)
     method, argument = _unknown_argument(error)
     if argument is None or method is None:
         return None, []

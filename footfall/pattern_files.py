@@ -1,8 +1,9 @@
 """Reading a folder of patterns: Python files that define them, and JSON files that hold one each.
 
 A Python file defines patterns (`my_pattern = Pattern(...)...`) and patterns with parameters (functions under
-`@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Such files are code and run when
-they are read, so a folder is as trusted as the program itself.
+`@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Trigger rules
+(`my_rule = TriggerRule(...)`) stand in the same files. Such files are code and run when they are read, so a folder is
+as trusted as the program itself.
 """
 
 import ast
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from footfall.content import content_folder
-from footfall.errors import PatternError, PatternFilesError, UsageError
+from footfall.errors import PatternError, PatternFilesError, TriggerRuleError, UsageError
 from footfall.pattern import Pattern
 from footfall.pattern_fault import fault_line, fault_words
 from footfall.pattern_parameters import ParameterValue, ParametricPattern
+from footfall.trigger_rule import TriggerRule
+from footfall.trigger_rule_check import misfits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,12 @@ class PatternFolder:
     Attributes:
         patterns: the patterns, by name; those with parameters as their defaults make them.
         parametric: name -> the pattern with parameters, for those that have some.
+        rules: the trigger rules, by name.
     """
 
     patterns: tuple[Pattern, ...]
     parametric: Mapping[str, ParametricPattern]
+    rules: tuple[TriggerRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,12 @@ class _Found:
     pattern: Pattern
     where: str
     parametric: ParametricPattern | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundRule:
+    rule: TriggerRule
+    where: str
 
 
 class _FreshSource(SourceLoader):
@@ -57,6 +68,11 @@ class _FreshSource(SourceLoader):
 def load_patterns(folder: Path | None = None) -> tuple[Pattern, ...]:
     """The patterns of a folder, by name; without one, the shipped patterns. See `read_folder`."""
     return read_folder(folder).patterns
+
+
+def load_rules(folder: Path | None = None) -> tuple[TriggerRule, ...]:
+    """The trigger rules of a folder, by name; without one, the shipped ones. See `read_folder`."""
+    return read_folder(folder).rules
 
 
 def shipped_pattern(name: str, **values: ParameterValue) -> Pattern:
@@ -85,26 +101,29 @@ def shipped_pattern(name: str, **values: ParameterValue) -> Pattern:
 def read_folder(folder: Path | None = None) -> PatternFolder:
     """What a folder of patterns holds; without one, the folder of the shipped patterns.
 
-    Every `Pattern` and `ParametricPattern` that a `*.py` file (not one that starts with `_`) has at module level
-    counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
+    Every `Pattern`, `ParametricPattern` and `TriggerRule` that a `*.py` file (not one that starts with `_`) has at
+    module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
 
     Raises:
         UsageError: the folder doesn't exist, or holds no pattern.
-        PatternFilesError: files are wrong or two patterns have one name; it names all of them.
+        PatternFilesError: files are wrong, two patterns or two rules have one name, or a rule doesn't fit the
+            folder's patterns; it names all of them.
     """
     folder = content_folder("patterns") if folder is None else folder
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; give one that holds pattern files (*.py, *.json)")
     problems: list[str] = []
     found: list[_Found] = []
+    found_rules: list[_FoundRule] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")) or not path.is_file():
             continue
         if path.suffix == ".py":
-            found.extend(_read_python(path, problems))
+            found.extend(_read_python(path, problems, found_rules))
         elif path.suffix == ".json":
             found.extend(_read_json(path, problems))
     by_name = _by_name(found, problems)
+    rules = _rules_by_name(found_rules, {one.pattern.name: one.pattern for one in by_name}, problems)
     if problems:
         raise PatternFilesError(problems)
     if not by_name:
@@ -114,10 +133,11 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
     return PatternFolder(
         tuple(one.pattern for one in by_name),
         {one.pattern.name: one.parametric for one in by_name if one.parametric is not None},
+        rules,
     )
 
 
-def _read_python(path: Path, problems: list[str]) -> Iterator[_Found]:
+def _read_python(path: Path, problems: list[str], rules: list[_FoundRule]) -> Iterator[_Found]:
     # The name is private and differs from folder to folder, so that it hides no module and is hidden by none.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_loader(f"_footfall_patterns_{digest}_{path.stem}", _FreshSource(path))
@@ -128,15 +148,18 @@ def _read_python(path: Path, problems: list[str]) -> Iterator[_Found]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a pattern file is the user's code: anything goes
-        problems.append(f"{_place(path, error)}: {fault_words(error)}")
+        problems.extend(f"{_place(path, error)}: {words}" for words in _fault_lines(error))
         return
     lines = _assignment_lines(path)
     seen: set[int] = set()
     for name, value in vars(module).items():
-        if not isinstance(value, Pattern | ParametricPattern) or id(value) in seen:
+        if not isinstance(value, Pattern | ParametricPattern | TriggerRule) or id(value) in seen:
             continue
         seen.add(id(value))
         where = f"{path}, line {lines[name]}" if name in lines else str(path)
+        if isinstance(value, TriggerRule):
+            rules.append(_FoundRule(value, where))
+            continue
         if isinstance(value, Pattern):
             pattern = value
         else:
@@ -167,6 +190,26 @@ def _by_name(found: list[_Found], problems: list[str]) -> tuple[_Found, ...]:
                 f"{one.where}: the name {one.pattern.name!r} is taken by the pattern in {known.where}"
             )
     return tuple(first[name] for name in sorted(first))
+
+
+def _rules_by_name(
+    found: list[_FoundRule], patterns: Mapping[str, Pattern], problems: list[str]
+) -> tuple[TriggerRule, ...]:
+    first: dict[str, _FoundRule] = {}
+    whole = not problems  # a rule isn't to blame for a pattern that couldn't be read
+    for one in found:
+        known = first.setdefault(one.rule.name, one)
+        if known is not one:
+            problems.append(f"{one.where}: the name {one.rule.name!r} is taken by the rule in {known.where}")
+        misfit = misfits(one.rule, patterns) if whole or one.rule.pattern in patterns else []
+        if misfit:
+            lines = TriggerRuleError(misfit, rule=one.rule.name).lines
+            problems.extend(f"{one.where}: {line}" for line in lines)
+    return tuple(first[name].rule for name in sorted(first))
+
+
+def _fault_lines(error: BaseException) -> tuple[str, ...]:
+    return error.lines if isinstance(error, TriggerRuleError) else (fault_words(error),)
 
 
 def _assignment_lines(path: Path) -> dict[str, int]:

@@ -24,7 +24,7 @@ from footfall.errors import UsageError
 from footfall.event_batch import QUOTED, split_by_shard
 from footfall.pattern import Pattern
 from footfall.pattern_cases import PatternCase, case_file, load_case_files, load_cases
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import PatternFolder, read_folder
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_show import pattern_named
 from footfall.polars_condition import JsonValue
@@ -32,6 +32,7 @@ from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Shard, ShardSettings
 from footfall.tables import MATCHES
+from footfall.trigger_cases import RuleCaseResult, load_rule_cases, run_rule_cases
 
 Found = Mapping[str, tuple[int, ...]]
 """A match: stage -> the numbers of its events in the case."""
@@ -149,18 +150,28 @@ def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
         UsageError: pattern or case files won't do, there is no such pattern, or there are no cases to run.
     """
     folder = content_folder("patterns") if settings.patterns is None else settings.patterns
-    patterns = load_patterns(folder)
+    read = read_folder(folder)
+    patterns = read.patterns
     chosen = patterns if name is None else (pattern_named(patterns, name),)
     cases = _cases(folder, patterns, name)
     plan = pattern_plan(settings, patterns)
     results = [run_case(plan, case) for case in cases]
+    ruled = [] if name is not None else _run_rules(settings, folder, read)
     counts = Counter(case.pattern for case in cases)
     without = [pattern.name for pattern in chosen if not counts[pattern.name]]
     if as_json:
-        sys.stdout.write(msgspec.json.encode(_report(results, without)).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(_report(results, without, ruled)).decode() + "\n")
     else:
         _print(results, without, folder)
-    return 0 if all(result.passed for result in results) else 1
+        _print_rules(ruled)
+    passed = all(result.passed for result in results) and all(result.passed for result in ruled)
+    return 0 if passed else 1
+
+
+def _run_rules(settings: Settings, folder: Path, read: PatternFolder) -> list[RuleCaseResult]:
+    """The cases of the folder's trigger rules, if there are any."""
+    cases = load_rule_cases(folder / "rule_cases", read.rules)
+    return list(run_rule_cases(settings, read.patterns, read.rules, cases)) if cases else []
 
 
 def _cases(folder: Path, patterns: Sequence[Pattern], name: str | None) -> tuple[PatternCase, ...]:
@@ -198,7 +209,9 @@ def _key(match: Found) -> frozenset[tuple[str, tuple[int, ...]]]:
     return frozenset(match.items())
 
 
-def _report(results: Sequence[CaseResult], without: Sequence[str]) -> JsonValue:
+def _report(
+    results: Sequence[CaseResult], without: Sequence[str], ruled: Sequence[RuleCaseResult]
+) -> JsonValue:
     passed = sum(result.passed for result in results)
     return {
         "cases": len(results),
@@ -206,6 +219,7 @@ def _report(results: Sequence[CaseResult], without: Sequence[str]) -> JsonValue:
         "failed": len(results) - passed,
         "patterns_without_cases": without,
         "results": [result.to_json() for result in results],
+        "rules": [result.to_json() for result in ruled],
     }
 
 
@@ -228,6 +242,21 @@ def _print(results: Sequence[CaseResult], without: Sequence[str], folder: Path) 
     passed = sum(result.passed for result in results)
     style = "bold green" if passed == len(results) else "bold red"
     console.print(Text(f"{passed} of {len(results)} cases passed", style))
+
+
+def _print_rules(results: Sequence[RuleCaseResult]) -> None:
+    console = Console(highlight=False)
+    for name in sorted({result.case.rule for result in results}):
+        of = [result for result in results if result.case.rule == name]
+        failed = [result for result in of if not result.passed]
+        mark = Text("✗", "bold red") if failed else Text("✓", "green")
+        said = f"{len(failed)} of {len(of)} cases failed" if failed else f"{len(of)} cases passed"
+        console.print(Text.assemble(mark, " rule ", (name, "bold"), f"  {said}"))
+        for result in failed:
+            console.print(Text.assemble("  ", ("✗ ", "red"), result.case.name))
+            for title, decisions in (("expected:", result.case.decisions), ("found:", result.found)):
+                words = "; ".join(map(json.dumps, decisions)) or "nothing"
+                console.print(Text.assemble("      ", (title, "red"), " ", words))
 
 
 def _print_failure(console: Console, result: CaseResult) -> None:

@@ -167,7 +167,7 @@ class Run:
             try:
                 self._pool.run(order, partial(self._note, leg))
             except WorkerDiedError as error:
-                if self._signals.asked:
+                if self._signals.asked():
                     return Outcome(None, sum(leg.records.values()), resumable=state is not None)
                 if state is None:
                     raise WorkerDiedError(
@@ -181,7 +181,7 @@ class Run:
                 restarts += 1
                 continue
             if self._missing():
-                if not self._signals.asked and not leg.stopped:
+                if not self._signals.asked() and not leg.stopped:
                     raise RunError(
                         "the workers ended, but not all of the input was settled; this is a fault of Footfall's"
                     )

@@ -6,15 +6,18 @@ The book decides (`footfall.trigger_book`); the profiles say what is known of a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall.errors import StateError
 from footfall.event_batch import Events
 from footfall.expression import Expression
 from footfall.hashing import fold_words, hash_texts, hex_names
 from footfall.pattern import Pattern
+from footfall.profile_log import LogReference, ProfileLog
 from footfall.profiles import HORIZON, Profiles, session_starts
 from footfall.record_arrays import take_records
 from footfall.sessions import ClosedSessions
@@ -35,6 +38,7 @@ class TriggerSettings:
         first_bit: where, in the first word of the events' masks, the conditions on withdrawing events begin.
         deployed: rule -> when it was first deployed (ms); a rule that isn't there always was.
         horizon: how long (ms) a profile outlives its visitor's last event.
+        folder: where profiles are kept on disk; None: in the snapshots themselves.
     """
 
     rules: tuple[TriggerRule, ...]
@@ -42,6 +46,7 @@ class TriggerSettings:
     first_bit: int
     deployed: Mapping[str, int] = field(default_factory=dict)
     horizon: int = HORIZON
+    folder: Path | None = None
 
 
 def withdrawal_conditions(
@@ -60,6 +65,7 @@ class SettledEvents:
         dropped: which of them are duplicates.
         rows: a frame with their texts; `places` says where in it each event's row is.
         touched: the places of the visitors that took an event.
+        places_of: the place of each event's visitor; -1 for a duplicate.
         closed: the sessions that closed.
         since: the number of the round's first row.
         until: the event time up to which the round settles.
@@ -70,6 +76,7 @@ class SettledEvents:
     rows: pl.DataFrame
     places: npt.NDArray[np.int64]
     touched: npt.NDArray[np.int64]
+    places_of: npt.NDArray[np.int64]
     closed: ClosedSessions
     since: int
     until: int
@@ -78,10 +85,11 @@ class SettledEvents:
 class ShardTriggers:
     """The triggers of a shard; `state` is what a restart keeps."""
 
-    def __init__(self, settings: TriggerSettings) -> None:
+    def __init__(self, settings: TriggerSettings, shard: str) -> None:
         self._settings = settings
         self.book = TriggerBook(settings.rules, settings.patterns, settings.deployed)
         self.profiles = Profiles(settings.horizon)
+        self._log = None if settings.folder is None else ProfileLog.of_shard(settings.folder, shard)
 
     @property
     def patterns(self) -> frozenset[str]:
@@ -117,7 +125,13 @@ class ShardTriggers:
             known = np.concatenate([settled.closed.records["first_row"], first_rows])
             starts = session_starts(known, settled.since, settled.events.size)
         self.profiles.begin_round(
-            settled.events, settled.dropped, starts, settled.rows, settled.places, settled.until
+            settled.events,
+            settled.dropped,
+            starts,
+            settled.rows,
+            settled.places,
+            settled.until,
+            settled.places_of,
         )
         round_ = TriggerRound(
             settled.until,
@@ -129,6 +143,8 @@ class ShardTriggers:
         )
         rows = self.book.take(round_)
         self.profiles.end_round()
+        if self._log is not None:
+            self._log.write_ahead(self.profiles)
         return rows
 
     def tell(self, messages: pl.DataFrame, visitors: VisitorTable) -> pl.DataFrame:
@@ -159,14 +175,27 @@ class ShardTriggers:
         """How many decisions there were: rule -> status -> number."""
         return {rule: dict(counts) for rule, counts in self.book.counts().items()}
 
-    @property
-    def state(self) -> tuple[TriggerBook, Profiles]:
-        """What is kept across a restart."""
-        return self.book, self.profiles
+    def snapshot(self) -> tuple[TriggerBook, Profiles | LogReference]:
+        """What is kept across a restart; profiles that have changed are made durable in their files.
 
-    @state.setter
-    def state(self, kept: tuple[TriggerBook, Profiles]) -> None:
-        self.book, self.profiles = kept
+        Raises:
+            StateError: the files can't be written.
+        """
+        return self.book, self.profiles if self._log is None else self._log.snapshot(self.profiles)
+
+    def restore(self, kept: tuple[TriggerBook, Profiles | LogReference]) -> None:
+        """Go on with what `snapshot` gave.
+
+        Raises:
+            StateError: a file that it refers to is missing or damaged.
+        """
+        self.book, profiles = kept
+        if isinstance(profiles, Profiles):
+            self.profiles = profiles
+        elif self._log is None:
+            raise StateError("the kept state refers to profiles in files, and no folder is given for them")
+        else:
+            self.profiles = self._log.restore(profiles, self._settings.horizon)
 
 
 def _in_sessions(matches: pl.DataFrame, visitors: VisitorTable, closed: ClosedSessions) -> pl.DataFrame:

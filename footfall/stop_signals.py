@@ -22,7 +22,6 @@ class StopSignals:
         self._pool = pool
         self._preparing = False
 
-    @property
     def asked(self) -> bool:
         """Whether the run was asked to stop."""
         return self.number is not None
@@ -49,7 +48,7 @@ class StopSignals:
             self._preparing = False
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        again = self.asked
+        again = self.asked()
         if not again:
             self.number = number
             with suppress(OSError):

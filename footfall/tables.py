@@ -105,6 +105,36 @@ MATCHES = Table(
     version="revision",
 )
 
+# A trigger's id is a hash of the rule's name, the visitor and the match's first event, its time included. What
+# the rule, the pattern and the match then were isn't in it, and so isn't in the key.
+TRIGGERS = Table(
+    "triggers",
+    (
+        ("trigger_id", pl.String(), "String"),
+        ("rule", pl.String(), "LowCardinality(String)"),
+        ("rule_version", pl.String(), "LowCardinality(String)"),
+        ("pattern", pl.String(), "LowCardinality(String)"),
+        ("pattern_version", pl.String(), "LowCardinality(String)"),
+        ("match_id", pl.String(), "String"),
+        ("visitor_id", pl.String(), "String"),
+        ("user_id", pl.String(), "Nullable(String)"),
+        ("session_id", pl.String(), "Nullable(String)"),
+        ("event_time", TIME, _TIME_TYPE),
+        ("due_time", TIME, _TIME_TYPE),
+        ("expires_time", TIME, _TIME_TYPE),
+        ("topic", pl.String(), "LowCardinality(String)"),
+        ("action", pl.String(), "LowCardinality(String)"),
+        ("evidence", pl.String(), "String"),
+        ("fields", pl.String(), "String"),
+        ("scores", pl.String(), "String"),
+        ("status", pl.String(), "LowCardinality(String)"),
+        ("revision", pl.UInt32(), "UInt32"),
+        ("decided_time", TIME, _TIME_TYPE),
+    ),
+    key=("rule", "event_time", "trigger_id"),
+    version="revision",
+)
+
 DEAD_LETTERS = Table(
     "dead_letters",
     (
@@ -121,5 +151,5 @@ DEAD_LETTERS = Table(
     key=("source_partition", "source_offset", "digest"),
 )
 
-TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, DEAD_LETTERS)
+TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, TRIGGERS, DEAD_LETTERS)
 TABLE_BY_NAME = {table.name: table for table in TABLES}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from footfall.clock import ClockSettings, PartitionClock
 from footfall.event_batch import split_by_shard
 from footfall.input import InputSettings
+from footfall.profiles import load_loops
 from footfall.records import RecordBlock
 from footfall.shard import Shard, ShardSettings
 
@@ -33,7 +34,10 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     decoded = formatted.decode(block).events.select(inputs.decoded_columns)
     events = clock.take(decoded, ended=False, with_watermarks=inputs.early)
     # With one partition, so that its end is the input's, and everything settles.
-    shard = Shard("warm-up", replace(shards, partitions=1))
+    triggers = None if shards.triggers is None else replace(shards.triggers, folder=None)
+    shard = Shard("warm-up", replace(shards, partitions=1, triggers=triggers))
+    if triggers is not None:
+        load_loops()
     for ended in (False, True):
         rows = events if not ended else clock.take(events.clear(), ended=True)
         if shards.event_columns:

@@ -64,7 +64,7 @@ def new_sinks(order: WorkerOrder, tell: Tell | None = None) -> list[Sink]:
             KafkaSink(
                 KafkaClient(settings.kafka, settings.kafka_properties),
                 worker=order.worker,
-                tell=tell if live else None,
+                tell=tell,
             )
         )
     if settings.store != "none":
@@ -102,7 +102,7 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
             tell=tell,
             stop=stop,
             ahead=ReadAhead(cells, settings.read_ahead),
-            triggers=trigger_settings(settings, plan, order.rules, order.deployed),
+            triggers=trigger_settings(settings, plan, order.rules, order.deployed, order.profiles),
         )
         flow = load_flow(order.flow)(parts)
         interval = timedelta(milliseconds=settings.snapshot_interval)

@@ -2,6 +2,7 @@
 
 from footfall import Pattern, event, last
 from footfall.pattern_parameters import parameters
+from footfall.trigger_rule import TriggerRule
 
 SESSION_END = (
     "from what was begun; 30 minutes of inactivity end a session in GA4 (support.google.com/analytics/answer/12798876) "
@@ -86,3 +87,46 @@ def form_abandoned(within: str = "30 min") -> Pattern:
         .same("element")
         .output(form=last("touched").field("element"), last_field=last("touched").property_("field"))
     )
+
+
+AN_HOUR = (
+    "The hour is that after which Recover My Cart sends its first mail (intercom.help/recovermycart, article 8310107); "
+    "once a day is our choice"
+)
+
+booking_reminder = TriggerRule(
+    "booking_reminder",
+    pattern="booking_abandoned",
+    action="send_booking_reminder",
+    delay="1 h",
+    withdrawn_by=event == "booking_completed",
+    cooldown="1 d",
+    description=f"Remind of a booking that was begun an hour ago and not made. {AN_HOUR}",
+    owner="marketing",
+    tags=("abandonment", "booking"),
+)
+
+# Who goes on to the checkout is reminded of that alone.
+cart_reminder = TriggerRule(
+    "cart_reminder",
+    pattern="cart_abandoned",
+    action="send_cart_reminder",
+    delay="1 h",
+    withdrawn_by=event.is_in(["order_completed", "checkout_started"]),
+    cooldown="1 d",
+    description=f"Remind of a cart that was filled an hour ago and not ordered. {AN_HOUR}",
+    owner="marketing",
+    tags=("abandonment", "shop"),
+)
+
+checkout_reminder = TriggerRule(
+    "checkout_reminder",
+    pattern="checkout_abandoned",
+    action="send_checkout_reminder",
+    delay="1 h",
+    withdrawn_by=event == "order_completed",
+    cooldown="1 d",
+    description=f"Remind of a checkout that was begun an hour ago and not finished. {AN_HOUR}",
+    owner="marketing",
+    tags=("abandonment", "shop"),
+)

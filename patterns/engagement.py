@@ -2,6 +2,7 @@
 
 from footfall import Pattern, event, property_, taken
 from footfall.pattern_parameters import parameters
+from footfall.trigger_rule import TriggerRule
 
 CONVERSIONS = ["booking_completed", "order_completed"]
 
@@ -41,3 +42,18 @@ def high_engagement_no_conversion(
         .not_followed_by("converted", event.is_in(CONVERSIONS))
         .within(within)
     )
+
+
+engaged_visitor_offer = TriggerRule(
+    "engaged_visitor_offer",
+    pattern="high_engagement_no_conversion",
+    action="send_offer",
+    delay="24 h",
+    withdrawn_by=event.is_in(CONVERSIONS),
+    cooldown="72 h",
+    description="Make an offer a day after a visit that was all attention and led to no booking or order. A day is our "
+    "choice, within the 48 hours in which Postscript writes to who looked around, once in 72 hours as there "
+    "(help.postscript.io, article 6036205168539)",
+    owner="marketing",
+    tags=("engagement", "conversion"),
+)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from kafka_fixtures import kafka, kafka_cluster, new_topic
+
+__all__ = ["kafka", "kafka_cluster", "new_topic"]  # fixtures
 
 # A first example may wait for a compiled loop; speed is the benchmarks' matter.
 settings.register_profile("footfall", deadline=None, print_blob=True)

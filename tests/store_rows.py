@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, Table
+from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
 
 START = datetime(2025, 1, 31, 23, 59, 59, 250_000, tzinfo=UTC)
 BIG = 2**63 - 1
@@ -29,6 +29,11 @@ def _row(table: Table, number: int) -> dict[str, object]:
     elif table is MATCHES:
         row |= {"match_id": f"x{number}", "first_time": _time(number), "revision": 0}
         row |= {"stages": f'[{{"stage": "a", "events": ["m{number}"]}}]'}
+    elif table is TRIGGERS:
+        # Such as are sent, wherever the test stands in time.
+        row |= {"trigger_id": f"t{number}", "event_time": _time(number), "revision": 0, "status": "fired"}
+        row |= {"topic": "triggers", "expires_time": _time(number).replace(year=2200)}
+        row |= {"evidence": f'{{"cart": ["m{number}"]}}', "fields": '{"value": "12.3"}', "scores": "{}"}
     elif table is DEAD_LETTERS:
         row |= {"source_offset": number, "bytes": bytes((number * 7 + i) % 256 for i in range(number % 40))}
     return row

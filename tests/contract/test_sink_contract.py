@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,16 +17,22 @@ import pytest
 
 from footfall.errors import SinkError
 from footfall.file_sink import FileKind, FileSink
+from footfall.kafka_client import KafkaClient
+from footfall.kafka_sink import ROUTES, KafkaSink
+from footfall.messages import CONTRACT_BY_TABLE
 from footfall.sink import Sink
 from footfall.store import StoreAddress, open_store
 from footfall.store_owner import OwnerHandle, ensure_owner
 from footfall.store_sink import StoreSink
 from footfall.tables import DEAD_LETTERS, EVENTS, MATCHES, SESSIONS, TABLES, Table
+from footfall.worker_spool import SpoolPlace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from kafka_broker import KafkaBroker
+from kafka_messages import read_topic, topic_ends
 from store_rows import rows
 
-KINDS = ("embedded", "owner", "parquet", "ndjson")
+KINDS = ("embedded", "owner", "spooled", "parquet", "ndjson", "kafka")
 
 
 class Place:
@@ -68,6 +75,71 @@ class Place:
             self.owner.close()
 
 
+class SpooledPlace(Place):
+    """A store behind a spool on disk: what stands there is what a sink over the same spool brings there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("embedded", folder)
+
+    def sink(self) -> StoreSink:
+        return StoreSink(self.address, patience=5.0, spool=SpoolPlace(self.folder / "spool"))
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        sink = self.sink()
+        sink.open_part("none", None)
+        assert sink.drain(60)
+        sink.close()
+        return super().rows(table)
+
+
+KAFKA_TOPICS = {**ROUTES, "events": "decoded", "triggers": "triggers"}
+
+
+class KafkaPlace(Place):
+    """Topics of a broker that all tests share: what was there before doesn't count."""
+
+    def __init__(self, folder: Path, broker: KafkaBroker) -> None:
+        super().__init__("kafka", folder)
+        self.broker = broker
+        there = broker.admin.list_topics(timeout=10).topics
+        for topic in sorted(set(KAFKA_TOPICS.values()) - set(there)):
+            broker.new_topic(2, name=topic)
+        self.since = {topic: topic_ends(broker.bootstrap, topic) for topic in KAFKA_TOPICS.values()}
+
+    def sink(self) -> Sink:
+        routes = {table: topic for table, topic in KAFKA_TOPICS.items() if table != "triggers"}
+        return KafkaSink(KafkaClient(self.broker.bootstrap), routes=routes, patience=60.0)
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """The rows that the messages tell of, by id and revision, as a consumer keeps them."""
+        topic = KAFKA_TOPICS[table.name]
+        stand: dict[tuple[str, ...], dict[str, Any]] = {}
+        for sent in read_topic(self.broker.bootstrap, topic, self.since[topic]):
+            row = json.loads(sent.value)
+            key = tuple(str(row[name]) for name in table.key)
+            if key not in stand or table.version is None or row[table.version] >= stand[key][table.version]:
+                stand[key] = _row_of_message(table, row)
+        return [stand[key] for key in sorted(stand)]
+
+    def expected(self, frame: pl.DataFrame, table: Table) -> list[dict[str, Any]]:
+        shown = {each.name for each in CONTRACT_BY_TABLE[table.name].fields}
+        return [
+            {name: value for name, value in row.items() if name in shown}
+            for row in super().expected(frame, table)
+        ]
+
+
+def _row_of_message(table: Table, message: dict[str, Any]) -> dict[str, Any]:
+    row = {name: value for name, value in message.items() if name in table.schema}
+    for each in CONTRACT_BY_TABLE[table.name].fields:
+        value = row[each.name]
+        if each.kind == "money" and value is not None:
+            row[each.name] = int(Decimal(value).scaleb(6))
+        elif each.kind == "json" and each.name not in ("properties", "stages"):
+            row[each.name] = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return row
+
+
 def _plain(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return [
         {name: _plain_value(name, value) for name, value in row.items()}
@@ -87,7 +159,12 @@ def _plain_value(name: str, value: object) -> object:
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    place = Place(request.param, tmp_path)
+    if request.param == "kafka":
+        place: Place = KafkaPlace(tmp_path, request.getfixturevalue("kafka"))
+    elif request.param == "spooled":
+        place = SpooledPlace(tmp_path)
+    else:
+        place = Place(request.param, tmp_path)
     yield place
     place.close()
 

@@ -12,8 +12,12 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
+from confluent_kafka import Producer
+from kafka_broker import KafkaBroker
 
 from footfall.file_source import FileSource
+from footfall.kafka_client import KafkaClient
+from footfall.kafka_source import KafkaSource
 from footfall.records import RecordSource
 
 COUNT = 257
@@ -85,6 +89,16 @@ def _stdin(_: Path, monkeypatch: pytest.MonkeyPatch) -> RecordSource:
     return FileSource(["-"])
 
 
+def _kafka(request: pytest.FixtureRequest) -> RecordSource:
+    broker: KafkaBroker = request.getfixturevalue("kafka")
+    topic = broker.new_topic()
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5, "batch.num.messages": 40})
+    for line in LINES:
+        producer.produce(topic, line.encode(), partition=0)
+    assert producer.flush(30) == 0
+    return KafkaSource(KafkaClient(broker.bootstrap), [topic], live=False)
+
+
 MAKERS: dict[str, Maker] = {
     "plain": _plain,
     "unended": _unended,
@@ -96,8 +110,10 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-@pytest.fixture(params=list(MAKERS))
+@pytest.fixture(params=[*MAKERS, "kafka"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordSource:
+    if request.param == "kafka":
+        return _kafka(request)
     return MAKERS[str(request.param)](tmp_path, monkeypatch)
 
 
