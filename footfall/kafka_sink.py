@@ -10,7 +10,6 @@ away, messages wait in memory, then `write` blocks, and once nothing was acknowl
 lasts, the run fails and goes on later from its last snapshot.
 """
 
-import hashlib
 import logging
 import time
 from collections import Counter, deque
@@ -25,8 +24,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from footfall.errors import SinkError
 from footfall.kafka_client import KafkaClient, explain
+from footfall.kafka_refusals import FOR_GOOD, LOGIN_FAULTS, NO_TOPIC, PURGED, refused_letter
 from footfall.messages import CONTRACT_BY_TABLE, encoded_messages
-from footfall.records import KEPT_BYTES
 from footfall.run_messages import SinkStatus, Tell
 from footfall.sink import Sink, fitting
 from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
@@ -42,7 +41,6 @@ ROUTES: Mapping[str, str] = {
 
 QUEUE_BYTES = 64 << 20
 SENT_STATUSES = ("fired", "retracted")
-REFUSED = "refused_by_kafka"
 
 _AWAY_SECONDS = 5.0
 _POLL_SECONDS = 0.05
@@ -59,29 +57,6 @@ _PREFERRED: Mapping[str, Any] = {
     # How long a topic may be missing before a message for it is refused; meanwhile a snapshot waits.
     "topic_metadata_propagation_max_ms": 3_000,
 }
-# ruff: noqa: SLF001 - the client library's names for errors of its own begin with an underscore, and are public
-_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
-_LOGIN_FAULTS = frozenset(
-    {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED}
-)
-# What is wrong with the message or its topic, and stays so. Anything else may be a matter of the producer's state.
-_FOR_GOOD = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_MSG_SIZE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.TOPIC_EXCEPTION,
-    }
-)
-# May be said of a topic that is there, by a broker that has just come up.
-_NO_TOPIC = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-)
-
 _NO_SUCH_TOPIC = (
     "there is no such topic; create it with `footfall topics apply`, or mend the name in the rule"
 )
@@ -351,7 +326,7 @@ class KafkaSink(Sink):
             self.delivered[topic] += 1
             self._done(part, len(message))
             return
-        if error.code() in _PURGED:
+        if error.code() in PURGED:
             return
         failed = _Outgoing(part, topic, message.key() or b"", message.value() or b"", alone)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not alone:
@@ -362,10 +337,10 @@ class KafkaSink(Sink):
             self._judge(failed, error)
 
     def _judge(self, message: _Outgoing, error: KafkaError) -> None:
-        if error.code() in _NO_TOPIC and not error.fatal():
+        if error.code() in NO_TOPIC and not error.fatal():
             self._vanished.add(message.topic)
             self._again.append(message)
-        elif error.code() in _FOR_GOOD and not error.fatal():
+        elif error.code() in FOR_GOOD and not error.fatal():
             self._refuse(message, explain(error))
         else:
             # The client gave up what it should try for ever: only a restart from the snapshot is safe.
@@ -392,7 +367,7 @@ class KafkaSink(Sink):
         if dead is None or dead == message.topic:
             self._done(message.part, len(message.value))
             return
-        letter = _refused_letter(message, why)
+        letter = refused_letter(message.topic, message.value, why)
         key = _keys(DEAD_LETTERS, letter)[0]
         (value,) = encoded_messages(DEAD_LETTERS, letter)
         self._waiting_bytes += len(value) - len(message.value)
@@ -464,9 +439,9 @@ class KafkaSink(Sink):
 
     def _on_error(self, error: KafkaError) -> None:
         # That all brokers are down comes after the reason why.
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._trouble:
+        if error.name() != "_ALL_BROKERS_DOWN" or not self._trouble:
             self._trouble = explain(error)
-        self._login_fault = self._login_fault or error.code() in _LOGIN_FAULTS
+        self._login_fault = self._login_fault or error.code() in LOGIN_FAULTS
         if error.fatal():
             self._fatal = self._fatal or explain(error)
 
@@ -493,20 +468,3 @@ def _keys(table: Table, frame: pl.DataFrame) -> list[str]:
         places = zip(frame["source_partition"].to_list(), frame["source_offset"].to_list(), strict=True)
         return [f"{partition}:{offset}" for partition, offset in places]
     return frame["visitor_id"].to_list()
-
-
-def _refused_letter(message: _Outgoing, why: str) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "source_partition": message.topic,
-            "source_offset": -1,
-            "source": message.topic,
-            "line": 0,
-            "reason": REFUSED,
-            "detail": why,
-            "bytes": message.value[:KEPT_BYTES],
-            "bytes_total": len(message.value),
-            "digest": hashlib.blake2b(message.value, digest_size=16).hexdigest(),
-        },
-        schema=DEAD_LETTERS.schema,
-    )

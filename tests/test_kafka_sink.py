@@ -23,7 +23,8 @@ from store_rows import START, rows
 
 from footfall.errors import SinkError
 from footfall.kafka_client import KafkaClient
-from footfall.kafka_sink import REFUSED, KafkaSink
+from footfall.kafka_refusals import REFUSED
+from footfall.kafka_sink import KafkaSink
 from footfall.run_messages import Message, SinkStatus
 from footfall.tables import DEAD_LETTERS, EVENTS, SESSIONS, TRIGGERS, Table
 
