@@ -1,6 +1,7 @@
 """Takes triggers from Kafka, each once: python -m docs.trigger_consumer HOST:PORT FILE."""
 
 import json
+import platform
 import sqlite3
 import sys
 from datetime import UTC, datetime
@@ -33,8 +34,10 @@ def main(servers: str, file: str, topic: str = "triggers") -> None:
     """Take triggers until the process is stopped; started again, it goes on where it was."""
     database = sqlite3.connect(file)
     database.executescript(TABLES)
-    settings = {"group.id": "campaigns", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-    consumer = Consumer({"bootstrap.servers": servers, **settings})
+    # With a name of its own, a consumer that is started again takes its place at once.
+    group = {"group.id": "campaigns", "group.instance.id": platform.node()}
+    settings = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    consumer = Consumer({"bootstrap.servers": servers, **group, **settings})
     consumer.subscribe([topic])
     while True:
         messages = consumer.consume(500, 1.0)

@@ -7,19 +7,19 @@ slot, is kept for as long as a partial match holds the event.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
 from footfall.automaton_prefilter import FEED, IF_LIVE, SEEN, SKIP, WAIT, SeenEvents
 from footfall.clock import FOREVER
 from footfall.condition_words import WORD_BITS
 from footfall.event_batch import Events
+from footfall.kept_events import KeptEvents, Values
 from footfall.match_records import MATCH, NODE, TIMED_OUT
 from footfall.matcher import Matches
 from footfall.visitor_automaton import NEVER, Match, Snapshot, VisitorAutomaton
@@ -28,15 +28,6 @@ _Key = tuple[int, int, int, int]
 """Pattern (its number in the plan), visitor's hash (high, low), hash of the `same` field's value (0 without one)."""
 
 _WORD = (1 << WORD_BITS) - 1
-
-
-class _Taken(NamedTuple):
-    """What is kept of an event that a partial match holds."""
-
-    time: int
-    message_high: int
-    message_low: int
-    values: tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -59,7 +50,7 @@ class AutomatonMatcher:
     _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
     _waiting: dict[int, SeenEvents] = field(default_factory=dict)
     _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
-    _taken: dict[int, _Taken] = field(default_factory=dict)
+    _taken: KeptEvents = field(default_factory=KeptEvents)
     _due: list[tuple[int, _Key]] = field(default_factory=list)
     _memories: list[tuple[int, _Key]] = field(default_factory=list)
     _fresh: set[int] = field(default_factory=set)
@@ -72,7 +63,7 @@ class AutomatonMatcher:
         events: Events,
         lanes: npt.NDArray[np.uint64],
         places_of: npt.NDArray[np.int64],
-        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+        values: Values,
         until: int,
         *,
         at_end: bool = False,
@@ -89,7 +80,7 @@ class AutomatonMatcher:
         self._fresh = set()
         if plan.patterns:
             # All shards of a process share the plan: what its tests read is this one's until the round is over.
-            plan.values.read = lambda event, slot: self._taken[event].values[slot]
+            plan.values.read = self._taken.value
             self._take_events(plan, events, lanes, places_of, values, until, out, only)
             self._move_clocks(plan, until, out, at_end=at_end)
         return out.matches()
@@ -100,7 +91,7 @@ class AutomatonMatcher:
         events: Events,
         lanes: npt.NDArray[np.uint64],
         places_of: npt.NDArray[np.int64],
-        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
+        values: Values,
         until: int,
         out: "_Out",
         only: Mapping[int, npt.NDArray[np.bool_]] | None,
@@ -117,7 +108,8 @@ class AutomatonMatcher:
             mine = _seen_events(events, lanes, masks, places, planned.same)
             seen.append((planned, *self._sift(planned, mine, until)))
         wanted = [mine.records["place"][fates != SKIP] for _, mine, fates, _ in seen]
-        known = self._keep_values(np.unique(np.concatenate([np.zeros(0, np.int64), *wanted])), events, values)
+        places = np.unique(np.concatenate([np.zeros(0, np.int64), *wanted]))
+        self._taken.begin_round(places, events, values)
         touched: set[_Key] = set()
         for planned, mine, fates, may_wait in seen:
             fed = fates >= IF_LIVE
@@ -132,29 +124,7 @@ class AutomatonMatcher:
             automaton = self._visitors.get(key)
             if automaton is not None:
                 self._fresh.update(automaton.held_events())
-        for row in known:
-            if row not in self._fresh:
-                self._taken.pop(row, None)
-
-    def _keep_values(
-        self,
-        places: npt.NDArray[np.int64],
-        events: Events,
-        values: Callable[[npt.NDArray[np.int64]], pl.DataFrame],
-    ) -> list[int]:
-        """Keep what may be asked of new events; their rows."""
-        places = places[places >= 0]
-        if not places.size:
-            return []
-        frame = values(places)
-        columns = frame.rows() if frame.width else [()] * places.size
-        fields = ("row", "time", "message_high", "message_low")
-        rows = []
-        for *event, asked in zip(*(events[name][places].tolist() for name in fields), columns, strict=True):
-            row, time, high, low = event
-            rows.append(row)
-            self._taken[row] = _Taken(time, high, low, asked)
-        return rows
+        self._taken.end_round(self._fresh, for_good=only is None)
 
     def _sift(
         self, planned: PlannedAutomaton, seen: SeenEvents, until: int
@@ -206,7 +176,7 @@ class AutomatonMatcher:
         rows = list(_rows(*seen))
         if planned.ties_by is not None:
             slot = planned.ties_by
-            rows.sort(key=lambda row: (row[3], _ordered(self._taken[row[2]].values[slot])))
+            rows.sort(key=lambda row: (row[3], _ordered(self._taken.value(row[2], slot))))
         turned_away = []
         for at, same_key, row, time, mask, high, low, may_begin in rows:
             if planned.same >= 0 and same_key == 0:
@@ -368,7 +338,7 @@ class AutomatonMatcher:
             held.update(visitor.held_events())
         for seen in self._waiting.values():
             held.update(seen.records["row"][seen.records["spent"] == 0].tolist())
-        self._taken = {row: taken for row, taken in self._taken.items() if row in held}
+        self._taken = self._taken.only(row for row in self._taken if row in held)
         return np.array(sorted(held), np.int64)
 
     @property
@@ -409,7 +379,7 @@ class AutomatonMatcher:
                 if waiting is not None:
                     forked._waiting[number] = waiting
                     rows.update(waiting.records["row"][waiting.records["spent"] == 0].tolist())
-        forked._taken.update((row, self._taken[row]) for row in rows)
+        forked._taken = self._taken.only(rows)
         return forked
 
     def _adopt(self, planned: PlannedAutomaton, key: _Key, automaton: VisitorAutomaton) -> None:
@@ -432,7 +402,7 @@ class AutomatonMatcher:
     def __getstate__(self) -> tuple[Any, ...]:
         frozen = [*self._frozen, *((key, visitor.snapshot()) for key, visitor in self._visitors.items())]
         held = None if self._frozen else self.held_rows()
-        taken = self._taken if held is None else {row: self._taken[row] for row in held.tolist()}
+        taken = self._taken if held is None else self._taken.only(held.tolist())
         return self.next_due, self.dropped, self.pending, frozen, taken, self._last, self._waiting
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:

@@ -235,6 +235,9 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         """Read and decode a batch, in blocks that stay in the processor's cache; whether the partition has ended."""
         decoded, dead = [self._blank], []
         left, ended = self._settings.batch_size, False
+        if self._live:
+            # A backlog is read in steps that leave the other partitions, and snapshots, their turn.
+            left = min(left, _BLOCK)
         while left > 0 and not ended:
             block = reader.read(min(left, _BLOCK))
             if block is None:

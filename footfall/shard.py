@@ -201,7 +201,7 @@ class Shard:
         triggers = (
             _NO_TRIGGERS
             if self.triggers is None
-            else self.triggers.tell(self._of_rules(told.rows), self.visitors)
+            else self.triggers.tell(self._of_rules(told.rows))
         )
         return [Settled(None, _NO_SESSIONS, told.rows, triggers)]
 

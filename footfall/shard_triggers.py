@@ -136,7 +136,7 @@ class ShardTriggers:
         round_ = TriggerRound(
             settled.until,
             _in_sessions(matches, visitors, settled.closed) if matches.height else None,
-            _in_sessions(messages, visitors, settled.closed) if messages.height else None,
+            _without_session(messages) if messages.height else None,
             self._withdrawing(settled),
             self.profiles.at,
             at_end=at_end,
@@ -147,14 +147,11 @@ class ShardTriggers:
             self._log.write_ahead(self.profiles)
         return rows
 
-    def tell(self, messages: pl.DataFrame, visitors: VisitorTable) -> pl.DataFrame:
+    def tell(self, messages: pl.DataFrame) -> pl.DataFrame:
         """What early rules make of messages that come while nothing settles: rows of the table `triggers`."""
         if not messages.height:
             return NO_TRIGGERS
-        closed = ClosedSessions(np.zeros(0, VISITOR), np.zeros(0, np.int64))
-        return self.book.take(
-            TriggerRound(self.profiles.settled, messages=_in_sessions(messages, visitors, closed))
-        )
+        return self.book.take(TriggerRound(self.profiles.settled, messages=_without_session(messages)))
 
     def _withdrawing(self, settled: SettledEvents) -> pl.DataFrame | None:
         count = len(self.book.withdrawals)
@@ -198,21 +195,26 @@ class ShardTriggers:
             self.profiles = self._log.restore(profiles, self._settings.horizon)
 
 
+def _without_session(messages: pl.DataFrame) -> pl.DataFrame:
+    """Early messages: which session an unsettled event will be in isn't known."""
+    return messages.with_columns(session_id=pl.lit(None, pl.String()))
+
+
 def _in_sessions(matches: pl.DataFrame, visitors: VisitorTable, closed: ClosedSessions) -> pl.DataFrame:
-    """The matches with the session of their first event; null if it isn't open, and didn't close in this round."""
+    """The matches with the session of their first event; null if it was over before the match settled."""
     high, low = hash_texts(matches["visitor_id"])
     times = matches["first_time"].to_physical().to_numpy()
+    settled = matches["settled_time"].to_physical().to_numpy()
     by_visitor: dict[tuple[int, int], list[int]] = {}
     records = closed.records
     for place, key in enumerate(zip(records["high"].tolist(), records["low"].tolist(), strict=True)):
         by_visitor.setdefault(key, []).append(place)
     sessions = np.zeros(matches.height, VISITOR)
     found = np.zeros(matches.height, np.bool_)
-    for number, (key, time) in enumerate(
-        zip(zip(high.tolist(), low.tolist(), strict=True), times.tolist(), strict=True)
-    ):
+    for number, (*key, time) in enumerate(zip(high.tolist(), low.tolist(), times.tolist(), strict=True)):
+        places = by_visitor.get((key[0], key[1]), [])
+        candidates = [records[place] for place in places if closed.times[place] >= settled[number]]
         slot = find_visitor(visitors.index, visitors.records, high[number], low[number])
-        candidates = [records[place] for place in by_visitor.get((key[0], key[1]), [])]
         if slot >= 0 and visitors.records[slot]["open"]:
             candidates.append(visitors.records[slot])
         for session in candidates:

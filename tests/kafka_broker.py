@@ -218,15 +218,22 @@ class KafkaCluster:
             replication_factor=len(self._nodes),
             config=settings | dict(config or {}),
         )
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
+        again = False
         while True:
             try:
-                self.admin.create_topics([topic], operation_timeout=10)[name].result(timeout=40)
+                self.admin.create_topics([topic], operation_timeout=5, request_timeout=5)[name].result(
+                    timeout=20
+                )
                 break
-            except KafkaException as error:  # just after a start the controller may not know all nodes yet
+            except KafkaException as error:
+                # Just after a start a node may not have found the controller, nor the controller all nodes.
                 code = error.args[0].name()
+                if again and code == "TOPIC_ALREADY_EXISTS":
+                    break
                 if code not in _NOT_YET or time.monotonic() > until:
                     raise
+                again = True
                 time.sleep(0.1)
         self._wait_for_partitions(name, partitions)
         return name

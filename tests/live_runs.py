@@ -242,7 +242,10 @@ class Answers:
             else rows
             for table, rows in self.rows.items()
         }
-        return Answers(self.answer, self.totals, accepted, rows)
+        totals = dict(self.totals)
+        decided: dict[str, Any] = totals.pop("triggers")
+        totals["triggers"] = {rule: counts for rule, counts in decided.items() if rule not in EARLY_RULES}
+        return Answers(self.answer, totals, accepted, rows)
 
 
 def differences(one: Answers, other: Answers) -> list[str]:
@@ -430,7 +433,7 @@ def early_latencies(
     taken: dict[str, int] = {}
     for at, value in _dated(broker.bootstrap, topic, {}):
         if began <= at <= ended and (found := _MESSAGE_ID.search(value)):
-            taken.setdefault(found[1].decode(), at)
+            taken.setdefault(found[1].decode(errors="replace"), at)
     latencies = []
     for at, value in _dated(broker.bootstrap, "triggers", since):
         message = json.loads(value)

@@ -42,7 +42,7 @@ def new_sink(kafka: KafkaBroker, topics: dict[str, str]) -> Iterator[Callable[..
     made: list[KafkaSink] = []
 
     def make(**more: Any) -> KafkaSink:
-        settings: dict[str, Any] = {"routes": topics, "patience": 60.0} | more
+        settings: dict[str, Any] = {"routes": topics, "patience": 200.0} | more
         made.append(KafkaSink(settings.pop("client", KafkaClient(kafka.bootstrap)), **settings))
         made[-1].open_part("p", None)
         return made[-1]
@@ -83,7 +83,7 @@ def test_a_broker_killed_and_restarted_while_rows_are_written_loses_none_and_kee
 ) -> None:
     monkeypatch.setattr("footfall.kafka_sink._AWAY_SECONDS", 1.0)
     said: list[str] = []
-    sink = new_sink(report=said.append, patience=200.0)
+    sink = new_sink(report=said.append)
 
     stop = threading.Event()
 

@@ -108,7 +108,7 @@ class KafkaPlace(Place):
 
     def sink(self) -> Sink:
         routes = {table: topic for table, topic in KAFKA_TOPICS.items() if table != "triggers"}
-        return KafkaSink(KafkaClient(self.broker.bootstrap), routes=routes, patience=60.0)
+        return KafkaSink(KafkaClient(self.broker.bootstrap), routes=routes, patience=200.0)
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """The rows that the messages tell of, by id and revision, as a consumer keeps them."""
