@@ -71,10 +71,13 @@ class ConditionMasks:
 
     def _narrow(self, frame: pl.DataFrame, masks: U64, parts: list[_Part]) -> None:
         """Clear the bits of `parts` where what they ask beside the name isn't true."""
+        # In a small batch most names, and so most conditions, don't come up.
+        present = int(np.bitwise_or.reduce(masks, initial=np.uint64(0)))
+        parts = [part for part in parts if present >> part.bit & 1]
+        if not parts:
+            return
         asked = np.bitwise_or.reduce([np.uint64(1) << np.uint64(part.bit) for part in parts])
         rows = np.flatnonzero(masks & asked)
-        if rows.size == 0:
-            return
         dense = rows.size * _SPARSE > len(masks) and not any(part.costly for part in parts)
         needed = frame if dense else pl.DataFrame([frame[name] for name in sorted(self.columns)])[rows]
         answers = needed.select(part.rest.alias(str(part.bit)) for part in parts)

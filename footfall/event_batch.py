@@ -187,7 +187,7 @@ def split_by_shard(
     order = np.empty(frame.height, np.int64)
     _group(shard_of, starts, order)
     events, lanes = take_records(events, order), lanes[order]
-    frame = pl.DataFrame([column[order] for column in frame.iter_columns()])
+    frame = frame[order]
     watermarks = None if watermarks is None else watermarks[order]
     batches = []
     for shard in range(shards):

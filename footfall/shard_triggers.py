@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from footfall.clock import NEVER
 from footfall.errors import StateError
 from footfall.event_batch import Events
 from footfall.expression import Expression
@@ -112,6 +113,9 @@ class ShardTriggers:
     ) -> pl.DataFrame:
         """Decide what a round lets decide: rows of the table `triggers`.
 
+        What the input's end settles, beyond the last watermark, is decided by early rules alone: what else would be due
+        by then depends on how late the last event of all is, which a shard doesn't know.
+
         Args:
             settled: what the round has settled.
             visitors: the shard's live visitors, after the round.
@@ -119,6 +123,8 @@ class ShardTriggers:
             messages: what is told of matches of `patterns` in the round, the same.
             at_end: the input has ended.
         """
+        if settled.until == NEVER:  # the input ends, and nothing ever came
+            return NO_TRIGGERS
         starts = np.zeros(settled.events.size, np.bool_)
         if settled.events.size:
             first_rows = take_records(visitors.records, settled.touched)["first_row"]
@@ -135,9 +141,9 @@ class ShardTriggers:
         )
         round_ = TriggerRound(
             settled.until,
-            _in_sessions(matches, visitors, settled.closed) if matches.height else None,
+            _in_sessions(matches, visitors, settled.closed) if matches.height and not at_end else None,
             _without_session(messages) if messages.height else None,
-            self._withdrawing(settled),
+            None if at_end else self._withdrawing(settled),
             self.profiles.at,
             at_end=at_end,
         )

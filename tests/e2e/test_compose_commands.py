@@ -41,6 +41,7 @@ class ComposeBroker(KafkaBroker):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         (node,) = self._nodes
+        node.number = int(settings_of(SERVICES["kafka"])["KAFKA_NODE_ID"])
         self.ports = {"19092": node.port, "9092": node.sasl_port, "9093": node.controller_port}
         for name, value in settings_of(SERVICES["kafka"]).items():
             if not name.startswith("KAFKA_"):
@@ -212,41 +213,55 @@ def test_the_live_service_runs_stops_in_order_and_writes_where_it_may(
     assert not re.search(r"Traceback|secret", said), said
 
 
-def test_the_cluster_runs_ends_together_and_comes_back(broker: ComposeBroker, tmp_path: Path) -> None:
-    apply_topics(broker, tmp_path)
-    hosts = {name: f"127.0.0.1:{free_port()}" for name in ("member-0", "member-1")}
-    ports = {name: free_port() for name in hosts}
+class Members:
+    """The cluster's members, on addresses of this machine."""
 
-    def command(name: str) -> list[str]:
+    def __init__(self, broker: ComposeBroker, folder: Path) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._addresses = {f"{name}:2101": f"127.0.0.1:{free_port()}" for name in ("member-0", "member-1")}
+        self.running: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self) -> None:
+        """Start both, and wait until they are healthy."""
+        ports = {name: free_port() for name in ("member-0", "member-1")}
+        for name, port in ports.items():
+            given = environment(name, self._broker, self._folder, port) | {"PYTHONPATH": str(ROOT)}
+            self.running[name] = subprocess.Popen(
+                self._command(name), cwd=self._folder, env=given, start_new_session=True, text=True
+            )
+        for name, port in ports.items():
+            wait_until_healthy(name, port, *self.running.values())
+
+    def _command(self, name: str) -> list[str]:
         _, _, module, flow = SERVICES[name]["entrypoint"]
-        words = [sys.executable, "-m", module, flow.removeprefix("footfall.content_files.")]
-        for word in SERVICES[name]["command"]:
-            for host, address in hosts.items():
-                word = word.replace(f"{host}:2101", address)
-            words.append(word.replace("/var/lib/footfall", str(tmp_path)))
-        return words
+        words = "\n".join(SERVICES[name]["command"]).replace("/var/lib/footfall", str(self._folder))
+        for host, address in self._addresses.items():
+            words = words.replace(host, address)
+        return [
+            sys.executable,
+            "-m",
+            module,
+            flow.removeprefix("footfall.content_files."),
+            *words.split("\n"),
+        ]
 
-    def start(name: str) -> "subprocess.Popen[str]":
-        given = environment(name, broker, tmp_path, ports[name]) | {"PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command(name), cwd=tmp_path, env=given, start_new_session=True, text=True)
-
-    members: list[subprocess.Popen[str]] = []
-    try:
-        for turn in range(2):
-            members = [start(name) for name in hosts]
-            for name in hosts:
-                wait_until_healthy(name, ports[name], *members)
-            time.sleep(2.0)
-            if turn == 0:
-                members[1].kill()
-                # Its peer ends as well, and compose starts both again.
-                assert members[0].wait(60) != 0
-            else:
-                for member in members:
-                    member.send_signal(signal.SIGTERM)
-                assert {member.wait(60) for member in members} == {128 + signal.SIGTERM}
-    finally:
-        for member in members:
+    def close(self) -> None:
+        """End them at once."""
+        for member in self.running.values():
             if member.poll() is None:
                 os.killpg(member.pid, signal.SIGKILL)
-                member.wait(10)
+            member.wait(10)
+
+
+def test_the_cluster_ends_together_and_comes_back(broker: ComposeBroker, tmp_path: Path) -> None:
+    apply_topics(broker, tmp_path)
+    with closing(Members(broker, tmp_path)) as members:
+        members.start()
+        members.running["member-1"].kill()
+        # Its peer ends as well, and compose starts both again.
+        assert members.running["member-0"].wait(60) != 0
+        members.start()
+        for member in members.running.values():
+            member.send_signal(signal.SIGTERM)
+        assert {member.wait(60) for member in members.running.values()} == {128 + signal.SIGTERM}
