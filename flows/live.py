@@ -9,10 +9,16 @@ from bytewax.dataflow import Dataflow
 
 from footfall.cluster_member import member_parts
 from footfall.content import load_flow
+from footfall.dataflow import FlowParts
+
+
+def build(parts: FlowParts) -> Dataflow:
+    """Connect the parts of one process: the main dataflow, as it is."""
+    built = load_flow("journeys")(parts)
+    assert isinstance(built, Dataflow)  # noqa: S101 - what `load_flow` can't know
+    return built
 
 
 def flow() -> Dataflow:
-    """The dataflow by the settings of `footfall.toml` and FOOTFALL_*."""
-    built = load_flow("journeys")(member_parts())
-    assert isinstance(built, Dataflow)  # noqa: S101 - what `load_flow` can't know
-    return built
+    """The dataflow by the settings of `footfall.toml` and FOOTFALL_*; bytewax.run calls it."""
+    return build(member_parts())

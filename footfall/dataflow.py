@@ -30,6 +30,7 @@ from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
 from footfall.shard_triggers import TriggerSettings, withdrawal_conditions
 from footfall.sink import Sink
+from footfall.stored_records import STORED, StoredRecords
 from footfall.trigger_rule import TriggerRule
 from footfall.unknown_format import UnknownFormat
 from footfall.warm_up import warm_up
@@ -109,6 +110,8 @@ class _NamedFormat(FormatMaker):
 
     def __call__(self, name: str | None, columns: frozenset[str]) -> Decoder:
         chosen = name or self._name
+        if chosen == STORED:
+            return StoredRecords(self._names, columns)
         try:
             known = format_by_name(chosen)
         except UsageError:
@@ -185,7 +188,7 @@ def flow_parts(
         batch_size=settings.batch_size,
         read_ahead=settings.read_ahead,
         event_columns=stored,
-        early=settings.tells_early(len(source.partitions())),
+        early=settings.tells_early(len(source.partitions()) - source.history),
     )
     shard_settings = ShardSettings(
         sessions=SessionSettings(settings.gap, settings.max_session, settings.split_on_campaign),
@@ -195,6 +198,7 @@ def flow_parts(
         event_columns=stored,
         early=input_settings.early,
         releases=source.releases,
+        history=source.history,
         idle_bound=settings.idle_bound,
         triggers=triggers,
         settle_step=_LIVE_SETTLE_STEP if source.live else 1,

@@ -166,8 +166,8 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._reader: RecordReader | None = None
         self._columns = list(settings.decoded_columns)
         self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
+        self._live = settings.source.is_live(partition)
         tell(self._progress())
-        self._live = settings.source.live
         ahead.note(self._number, NEVER)
         if self._done:
             ahead.note(self._number, FOREVER)
@@ -291,14 +291,16 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
     def _progress(self, *, final: bool = False) -> Progress:
         reader, totals = self._reader, self._totals
         bytes_read, bytes_total = (0, None) if reader is None else reader.progress()
+        # What has ended in a live run holds nothing up any more, and nobody waits for it.
+        over = self._done and self._settings.source.live
         return Progress(
             self._name,
             totals.records,
             bytes_read,
             bytes_total,
             _known(self._clock.max_event_time),
-            None if reader is None else reader.lag(),
-            _known(self._clock.watermark),
+            0 if over else None if reader is None else reader.lag(),
+            None if over else _known(self._clock.watermark),
             totals.late,
             totals.dead,
             totals.clock_capped,

@@ -109,6 +109,15 @@ class RecordSource(ABC):
     live = False
     releases = True
 
+    @property
+    def history(self) -> int:
+        """How many of the partitions, the first ones, hold nothing but the past of those that are read live."""
+        return 0
+
+    def is_live(self, partition: str) -> bool:  # noqa: ARG002 - most sources have partitions of one kind
+        """Whether that partition has no end."""
+        return self.live
+
     @abstractmethod
     def partitions(self) -> list[str]:
         """The partitions' names, without doubles, in the order of their numbers; fixed for the run."""

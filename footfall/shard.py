@@ -55,6 +55,8 @@ class ShardSettings:
         wants_rows: whether events and answers are given out as rows (a sink stores them).
         event_columns: the envelope columns of the events' rows.
         early: matches are told early, too; the batches have watermarks.
+        history: how many of the partitions, the first ones, hold the past of the others: nothing is told early before
+            all of it has settled.
         releases: the end of all partitions closes open sessions and releases absences; else what is open stays so.
         idle_bound: as the partitions' clocks have it, in ms.
         triggers: the trigger rules; None where there are none.
@@ -69,6 +71,7 @@ class ShardSettings:
     event_columns: tuple[str, ...]
     early: bool = False
     releases: bool = True
+    history: int = 0
     idle_bound: int = 60_000
     triggers: TriggerSettings | None = None
     settle_step: int = 1
@@ -156,7 +159,8 @@ class Shard:
         self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
         self.ended = np.zeros(self.settings.partitions, np.bool_)
         self.arrivals = np.full(self.settings.partitions, NEVER, np.int64)
-        self.untold_until = np.full(self.settings.partitions, NEVER, np.int64)
+        untold = FOREVER if self.settings.history else NEVER
+        self.untold_until = np.full(self.settings.partitions, untold, np.int64)
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
     @property
@@ -219,7 +223,12 @@ class Shard:
         if not self.settings.early or self.settled >= int(self.untold_until.max(initial=NEVER)):
             return
         for batch in batches:
-            if self.untold_until[batch.partition] == FOREVER:
+            if batch.partition < self.settings.history:
+                latest = int(batch.events["time"].max(initial=batch.arrival))
+                known = int(self.untold_until[batch.partition])
+                if latest != NEVER or batch.ended:
+                    self.untold_until[batch.partition] = latest if known == FOREVER else max(known, latest)
+            elif self.untold_until[batch.partition] == FOREVER:
                 times = batch.events["time"]
                 since = batch.arrival if batch.arrival != NEVER or not times.size else int(times.max())
                 self.untold_until[batch.partition] = since if since != NEVER else FOREVER

@@ -1,5 +1,6 @@
 """CI's refusal of skipped tests, tried on tests of its own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def test_good(): ...
 
 
 def outcomes(pytester: pytest.Pytester) -> dict[str, int]:
-    conftest = Path(__file__).with_name("conftest.py").read_text(encoding="utf-8")
     folder = pytester.mkdir("checkout") / "tests"
     folder.mkdir()
-    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    for name in ("conftest.py", "kafka_fixtures.py", "kafka_broker.py"):
+        shutil.copy(Path(__file__).with_name(name), folder / name)
     (folder / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", str(folder)).parseoutcomes()
 

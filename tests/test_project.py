@@ -125,12 +125,12 @@ def test_dashboards_have_ids_of_their_own() -> None:
 
 def test_compose_has_no_secret_and_listens_at_home_only() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    secrets = re.findall(r"PASSWORD: *(.*)", text)
+    secrets = re.findall(r"PASSWORD: +(.*)", text)
     assert secrets
     assert all(re.fullmatch(r"\$\{[A-Z_]+:\?set it in \.env\}", secret) for secret in secrets)
     assert all(re.search(r":[0-9][0-9.]+$", image) for image in re.findall(r"image: *(.*)", text))
     ports = re.findall(r'- "(.*:[0-9]+:[0-9]+)"', text)
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
     needed = set(re.findall(r"\$\{([A-Z_]+):\?", text))
     example = (ROOT / ".env.example").read_text(encoding="utf-8")

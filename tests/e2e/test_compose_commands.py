@@ -143,6 +143,21 @@ def apply_topics(broker: ComposeBroker, folder: Path) -> str:
     return done.stdout
 
 
+def wait_for_matches(broker: ComposeBroker, *processes: subprocess.Popen[str]) -> None:
+    """Send what the simulator would, and wait until matches are told of it."""
+    topic = kafka_topic(SERVICES["simulator"]["command"][1])
+    assert topic is not None
+    before = sum(topic_ends(broker.bootstrap, "matches").values())
+    plan = Simulation(visitors=200, duration=600_000, rate=20, seed=time.time_ns() % 1_000_000)
+    simulate_to_kafka(plan, KafkaClient(broker.bootstrap), topic, speed=600)
+    until = time.monotonic() + UP_SECONDS
+    while sum(topic_ends(broker.bootstrap, "matches").values()) == before:
+        for each in processes:
+            assert each.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
 def test_kafka_is_healthy_once_it_serves_and_not_before(broker: ComposeBroker) -> None:
     test = SERVICES["kafka"]["healthcheck"]["test"]
     assert test[1] == "/opt/kafka/bin/kafka-configs.sh"  # a script that runs the class below
@@ -190,8 +205,6 @@ def test_the_live_service_runs_stops_in_order_and_writes_where_it_may(
     given = environment("live", broker, tmp_path, port) | {"PYTHONPATH": str(ROOT)}
     cwd = tmp_path / "cwd"
     cwd.mkdir()
-    topic = kafka_topic(SERVICES["simulator"]["command"][1])
-    assert topic is not None
     with process(footfall(SERVICES["live"]["command"]), cwd, given) as live:
         wait_until_healthy("live", port, live)
         simulate_to_kafka(
@@ -232,6 +245,8 @@ class Members:
             )
         for name, port in ports.items():
             wait_until_healthy(name, port, *self.running.values())
+        # A member waits for its peers, and is healthy meanwhile.
+        wait_for_matches(self._broker, *self.running.values())
 
     def _command(self, name: str) -> list[str]:
         _, _, module, flow = SERVICES[name]["entrypoint"]
