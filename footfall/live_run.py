@@ -6,26 +6,32 @@ last snapshot and a clean end.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from footfall import __version__
 from footfall.errors import FootfallError, RunError, StoreUnavailableError, UsageError
-from footfall.input_source import open_live_source
+from footfall.input_source import open_history, open_live_source
 from footfall.live_report import LiveReport, LiveTally
 from footfall.live_watch import Expected, LiveWatch, LogTo
 from footfall.pattern_files import load_patterns, load_rules
 from footfall.placement import shard_names
 from footfall.run_messages import Message
 from footfall.run_store import prepare_store, store_name
-from footfall.settings import Settings
+from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
 from footfall.stop_signals import StopSignals
 from footfall.worker_order import WorkerOrder
 from footfall.worker_pool import WorkerDiedError, WorkerPool
+
+if TYPE_CHECKING:
+    from footfall.history_plan import HistoryPlan
+    from footfall.history_source import HistorySource
+    from footfall.kafka_source import KafkaSource
 
 STATE = Path("footfall-live")
 """The state folder of a live run that names none."""
@@ -34,6 +40,7 @@ MAX_QUICK_DEATHS = 8
 _LOG_FORMATS: dict[str, Literal["auto", "text", "json"]] = {"auto": "auto", "text": "text", "json": "json"}
 _QUICK_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,13 @@ class LiveOutcome:
 class LiveRun:
     """One live run, from its checks to its stop; used once, in the main thread (it takes SIGINT and SIGTERM)."""
 
-    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
+    def __init__(self, settings: Settings, *, quiet: bool = False, history: Sequence[str] = ()) -> None:
         """Check the run.
 
         Args:
             settings: the run's settings; a state folder is always used.
             quiet: show nothing while it runs but what must be known.
+            history: files or a store that the state is built from, before the run goes on with the topics.
 
         Raises:
             FootfallError: settings, patterns or topics won't do; nothing has been started or written.
@@ -63,7 +71,10 @@ class LiveRun:
         self._quiet = quiet
         self._patterns = load_patterns(settings.patterns)
         self._rules = load_rules(settings.patterns)
-        self._source = open_live_source(settings)
+        self._history = tuple(redacted(each) for each in history)
+        self._past = tuple(history)
+        self._plan: HistoryPlan | None = None
+        self._source: KafkaSource | HistorySource = open_live_source(settings)
         self._pool = WorkerPool(settings.workers)
         self._signals = StopSignals(self._pool)
         self._tally = LiveTally()
@@ -81,10 +92,15 @@ class LiveRun:
             state = StateFolder(settings.state or STATE)
             stack.callback(state.close)
             resumed = state.resumes(self._identity())
-            kept = state.beginnings()
-            if kept:
-                self._source = open_live_source(settings, list(kept), kept)
+            kept = state.beginnings() if resumed or not self._past else {}
             stack.enter_context(self._signals.taken())
+            try:
+                with self._signals.preparing():
+                    self._look_back(state, resumed=resumed)
+                    if kept or self._plan is not None:
+                        self._source = self._open_source(list(kept), kept or None)
+            except KeyboardInterrupt:
+                return self._outcome(0)
             watch = stack.enter_context(self._watching(resumed=resumed))
             try:
                 with self._signals.preparing():
@@ -93,7 +109,10 @@ class LiveRun:
                 return self._outcome(0)
             self._deployed = state.deployed()
             now = int(time.time() * 1000)
-            self._deployed |= {rule.name: now for rule in self._rules if rule.name not in self._deployed}
+            for rule in self._rules:
+                # What a rule had to say before, another run has said; what came due since then is still to be sent.
+                was_live = self._plan is not None and rule.name in self._plan.rules
+                self._deployed.setdefault(rule.name, self._plan.since if was_live and self._plan else now)
             state.keep_deployed(self._deployed)
             self._keep_beginnings(state)
             state.begin(self._identity())
@@ -101,6 +120,7 @@ class LiveRun:
                 "run_resumed" if resumed else "run_started",
                 f"{len(self._source.partitions())} partitions, {settings.workers} workers",
             )
+            self._tell_of_history(watch, resumed=resumed)
             restarts = self._legs(state, watch)
             watch.happened("run_stopped", "the last snapshot stands")
             return self._outcome(restarts)
@@ -109,8 +129,44 @@ class LiveRun:
         report = self._tally.report(workers=self._settings.workers, restarts=restarts)
         return LiveOutcome(report, self._signals.number or 0)
 
+    def _look_back(self, state: StateFolder, *, resumed: bool) -> None:
+        """Decide what of the past is read and where the topics go on; at a restart, as it was decided then."""
+        if not self._past:
+            return
+        from footfall.history_plan import kept_plan, plan_history, restored_plan  # noqa: PLC0415 - few runs need it
+
+        kept = state.history() if resumed else None
+        if kept is not None:
+            self._plan = restored_plan(kept, self._settings, self._past)
+            return
+
+        def offsets(at: str | int) -> Mapping[str, int]:
+            return open_live_source(self._settings, at=at).starts
+
+        self._plan = plan_history(self._settings, self._past, offsets)
+        state.keep_history(kept_plan(self._plan))
+
+    def _open_source(
+        self, known: Sequence[str], starts: Mapping[str, int] | None
+    ) -> "KafkaSource | HistorySource":
+        if self._plan is None:
+            return open_live_source(self._settings, known, starts)
+        return open_history(self._settings, self._plan, known, starts)
+
+    def _tell_of_history(self, watch: LiveWatch, *, resumed: bool) -> None:
+        if self._plan is None or resumed:
+            return
+        since = datetime.fromtimestamp(self._plan.since / 1000, UTC).isoformat(timespec="milliseconds")
+        watch.happened(
+            "notice",
+            f"reads the past first ({', '.join(self._history)}); what is decided at {since} or later is sent",
+        )
+        for note in self._plan.notes:
+            watch.happened("notice", note, level="warning")
+
     def _identity(self) -> dict[str, Any]:
-        return {
+        past = {"history": list(self._history)} if self._past else {}
+        return past | {
             "footfall": __version__,
             "flow": "journeys",
             "settings": self._settings.identity(),
@@ -210,7 +266,15 @@ class LiveRun:
         every = self._settings.partition_check / 1000
 
         def look() -> None:
-            while not ended.wait(every):
+            due = time.monotonic() + every
+            while not ended.wait(min(every, _LOOK_SECONDS)):
+                if self._signals.asked():
+                    # Not told by the signal's handler, which may have interrupted whoever holds the locks.
+                    watch.happened("run_stopping", "the workers take a last snapshot")
+                    return
+                if time.monotonic() < due:
+                    continue
+                due = time.monotonic() + every
                 try:
                     added = self._source.find_new_partitions()
                 except FootfallError as error:
@@ -232,7 +296,7 @@ class LiveRun:
             looking.join()
 
     def _take_up(self, state: StateFolder, watch: LiveWatch) -> None:
-        self._source = open_live_source(self._settings, self._source.partitions(), self._source.starts)
+        self._source = self._open_source(self._source.partitions(), self._source.starts)
         self._added = []
         self._keep_beginnings(state)
         watch.totals.expect(self._source.partitions())

@@ -3,19 +3,15 @@
 A run writes its rows through sinks in *parts* (its shards). One sink object serves all parts of one worker
 process; a part is open in one process at a time. Its life:
 
-1. `open_part(part, resume)`, once, before the part's first row. `resume` is what `flush` returned for the
-part at
+1. `open_part(part, resume)`, once, before the part's first row. `resume` is what `flush` returned for the part at
    the snapshot that the run goes on from, None at a fresh start. What the part wrote after that snapshot is
    undone, or is overwritten by the rows that the run writes again (a table's key and version decide which row
    stands).
-2. `write(part, table, frame)`, any number of times. The rows are taken, not yet kept. It may block, but only
-while
+2. `write(part, table, frame)`, any number of times. The rows are taken, not yet kept. It may block, but only while
    the sink is full: a place that is away or slow holds the stream only once the sink's buffer is used up.
-3. `flush(part)` at each snapshot. When it returns, all rows written for the part are durable: a process that
-is
+3. `flush(part)` at each snapshot. When it returns, all rows written for the part are durable: a process that is
    killed the next moment has lost none of them.
-4. `close()`, once, at the end and also after errors and Ctrl-C. It only frees: what was flushed stays, the
-rest may
+4. `close()`, once, at the end and also after errors and Ctrl-C. It only frees: what was flushed stays, the rest may
    or may not be there. It is quick, and raises nothing.
 
 So delivery is at least once, and the rows that stand at the end are those of a run without interruption. A
