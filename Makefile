@@ -12,7 +12,7 @@ DIRECT := import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 PYTEST := $(BIN)/python -m pytest
 FILE ?=
 
-.PHONY: help setup demo test lint types unit e2e wheel bench docs lock clean
+.PHONY: help setup demo test lint types unit e2e torture wheel bench docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1	\2/' | expand -t 16
@@ -47,6 +47,10 @@ unit: setup ## The tests of the library and its contracts, in parallel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
 	$(PYTEST) -n 2 --dist loadfile tests/e2e tests/recovery
+
+torture: setup ## Live runs under attack in their long form: kills, outages, full disks (half an hour)
+	TORTURE=1 $(PYTEST) -s tests/recovery/test_live_kills.py tests/recovery/test_live_store.py \
+		tests/recovery/test_live_broker.py tests/recovery/test_live_sizes.py
 
 wheel: setup ## Build the wheel into dist/ and test it without the source
 	rm -rf dist

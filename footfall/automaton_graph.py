@@ -104,7 +104,12 @@ Node = Wait | Branch | Reluctant | Greedy | NotNext | Ending | Absent
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """A move whose targets are nodes still; `firm` are the stops that forbid it though the event is its own."""
+    """A move whose targets are nodes still.
+
+    Attributes:
+        firm: the stops that forbid it though the event is its own.
+        needless: it is a reluctant loop's, and isn't there where the pattern can end by leaving out what follows.
+    """
 
     kind: MoveKind
     guard: Guard
@@ -115,6 +120,7 @@ class _Edge:
     instead_of: tuple[tuple[Guard, int | None], ...] = ()
     of_absence: bool = False
     of_not_next: bool = False
+    needless: bool = False
 
 
 @dataclass(slots=True)
@@ -150,6 +156,7 @@ class Flattening:
 
     def __init__(self, start: Node, *, keeps_apart: bool = False) -> None:
         self._closures: dict[int, _Closure] = {}
+        self._settled: dict[int, _Closure] = {}
         self._numbers: dict[tuple[int, str], int] = {}
         self._nodes: list[tuple[Node, str]] = []
         self._kept: list[Node] = []
@@ -170,7 +177,15 @@ class Flattening:
             self._nodes.append((node, part))
         return self._numbers[key]
 
-    def _closure(self, node: Node, path: tuple[int, ...] = ()) -> _Closure:
+    def _closure(self, node: Node) -> _Closure:
+        """What a partial match in the node can do: where the pattern can end, reluctant loops don't go on."""
+        if id(node) not in self._settled:
+            closure = self._reached(node)
+            needed = [edge for edge in closure.edges if not edge.needless]
+            self._settled[id(node)] = replace(closure, edges=needed)
+        return self._settled[id(node)]
+
+    def _reached(self, node: Node, path: tuple[int, ...] = ()) -> _Closure:
         known = self._closures.get(id(node))
         if known is not None:
             return known
@@ -189,13 +204,13 @@ class Flattening:
             case Branch():
                 closure = _Closure()
                 for arm in node.arms:
-                    closure.add(self._closure(arm, path))
+                    closure.add(self._reached(arm, path))
             case Reluctant():
-                closure = _of_reluctant(self._closure(node.loop, path), self._closure(node.after, path))
+                closure = _of_reluctant(self._reached(node.loop, path), self._reached(node.after, path))
             case Greedy():
-                closure = _of_greedy(node, self._closure(node.after, path))
+                closure = _of_greedy(node, self._reached(node.after, path))
             case NotNext():
-                closure = _of_not_next(node, self._closure(node.after, path))
+                closure = _of_not_next(node, self._reached(node.after, path))
             case Ending():
                 closure = _Closure(ends=not node.skipped, ends_skipped=node.skipped)
             case Absent():
@@ -277,9 +292,16 @@ def _of_wait(node: Wait) -> _Closure:
 
 def _of_reluctant(loop: _Closure, after: _Closure) -> _Closure:
     closure = _Closure(stops=list(loop.stops), hard=list(loop.hard))
-    if not (after.ends or after.ends_skipped):
+    if not after.ends:
         first = tuple((edge.guard, edge.step_ms) for edge in after.edges)
-        closure.edges = [_rebuilt(edge, instead_of=(*edge.instead_of, *first)) for edge in loop.edges]
+        closure.edges = [
+            replace(
+                edge,
+                instead_of=(*edge.instead_of, *first),
+                needless=edge.needless or after.ends_skipped,
+            )
+            for edge in loop.edges
+        ]
     closure.add(after)
     return closure
 
@@ -314,7 +336,7 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
     for edge in after.edges:
         ended = edge.guard.also(over)
         if ended is not None:
-            edges.append(_rebuilt(edge, guard=ended))
+            edges.append(replace(edge, guard=ended))
         guard = edge.guard.also(still)
         if guard is None:
             edges.append(_barred(edge))
@@ -323,7 +345,7 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
         if edge.kind is MoveKind.PASS and target is not None and not edge.of_not_next:
             again = Greedy(target, node.tests, None, has_until=False, rewritten=node.rewritten)
             target = node.rewritten.setdefault(id(target), again)
-        edges.append(_rebuilt(edge, guard=guard, target=target))
+        edges.append(replace(edge, guard=guard, target=target))
 
     def asked(stops: Iterable[Guard]) -> list[Guard]:
         both = [stop.also(also) for stop in stops for also in (still, over)]
@@ -331,7 +353,10 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
 
     return replace(
         after,
-        edges=[replace(edge, firm=tuple(asked(edge.firm))) for edge in edges],
+        edges=[
+            replace(edge, firm=tuple(asked(edge.firm)), needless=edge.needless and not node.taken)
+            for edge in edges
+        ],
         stops=asked(after.stops),
         hard=asked(after.hard),
         ends_skipped=after.ends_skipped and not node.taken,
@@ -340,27 +365,7 @@ def _of_greedy(node: Greedy, after: _Closure) -> _Closure:
 
 def _barred(edge: _Edge) -> _Edge:
     """The edge, as one that can't be followed: the partial match waits for it in vain, until its next event."""
-    return _Edge(MoveKind.TAKE, Guard.never(), None, edge.stage, edge.step_ms)
-
-
-def _rebuilt(
-    edge: _Edge,
-    *,
-    guard: Guard | None = None,
-    target: Node | None = None,
-    instead_of: tuple[tuple[Guard, int | None], ...] | None = None,
-) -> _Edge:
-    return _Edge(
-        edge.kind,
-        edge.guard if guard is None else guard,
-        edge.target if target is None else target,
-        edge.stage,
-        edge.step_ms,
-        edge.firm,
-        edge.instead_of if instead_of is None else instead_of,
-        edge.of_absence,
-        edge.of_not_next,
-    )
+    return _Edge(MoveKind.TAKE, Guard.never(), None, edge.stage, edge.step_ms, needless=edge.needless)
 
 
 def _with_restlessness(state: State, number: int, states: list[State], *, keeps_apart: bool) -> State:

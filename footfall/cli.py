@@ -117,7 +117,10 @@ def _add_simulate(commands: Any) -> None:
         description="Write a repair shop's traffic as NDJSON in the order of its arrival, and beside it "
         "the list of the patterns planted in it.",
     )
-    simulate.add_argument("output", help="a file (.ndjson, .gz, .zst), or a folder for several partitions")
+    simulate.add_argument(
+        "output",
+        help="a file (.ndjson, .gz, .zst), a folder for several partitions, or kafka://TOPIC, sent as it would come",
+    )
     simulate.add_argument("--format", choices=("footfall", "segment"), default=None)
     simulate.add_argument("--visitors", type=_count, default=None)
     simulate.add_argument(
@@ -135,6 +138,7 @@ def _add_simulate(commands: Any) -> None:
     ):
         simulate.add_argument(f"--{name}", type=float, default=None, metavar="SHARE", help=about)
     simulate.add_argument("--json", action="store_true", help="print what was written as JSON")
+    add_settings(simulate, ("kafka", "kafka_properties"))
     simulate.set_defaults(command=_simulate)
 
 
@@ -177,8 +181,6 @@ def _query(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from footfall.simulate_command import write_traffic  # noqa: PLC0415
-
     chosen = {
         name: getattr(arguments, name)
         for name in (
@@ -187,6 +189,16 @@ def _simulate(arguments: argparse.Namespace) -> int:
         )
         if getattr(arguments, name) is not None
     }  # fmt: skip
+    if arguments.output.startswith("kafka://"):
+        from footfall.simulate_to_kafka import kafka_topic  # noqa: PLC0415
+        from footfall.simulate_topic_command import send_traffic  # noqa: PLC0415
+
+        topic = kafka_topic(arguments.output) or ""
+        settings = chosen_settings(arguments, ("kafka", "kafka_properties"))
+        send_traffic(chosen, settings, topic, as_json=arguments.json)
+        return DONE
+    from footfall.simulate_command import write_traffic  # noqa: PLC0415
+
     write_traffic(chosen, Path(arguments.output), as_json=arguments.json)
     return DONE
 

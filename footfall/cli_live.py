@@ -11,6 +11,8 @@ examples:
   footfall topics apply --kafka broker:9092          make the topics
   footfall live --kafka broker:9092 --early --keyed-by-visitor
   footfall live --config live.toml --workers 2       continue after a stop: give the same command again
+  footfall live --kafka broker:9092 --from-history chdb://footfall-store --state new
+                                                     begin anew, with what the store has of the past
 """
 
 
@@ -28,6 +30,15 @@ def add_live(commands: Any) -> None:
         "--json", action="store_true", help="print one JSON object at the end instead of a summary"
     )
     live.add_argument("--quiet", action="store_true", help="show no progress")
+    live.add_argument(
+        "--from-history",
+        dest="history",
+        action="append",
+        default=[],
+        metavar="INPUT",
+        help="build the state from the past first: a store (chdb://FOLDER, clickhouse://...) or files; may be given "
+        "several times, for an empty --state folder",
+    )
     add_settings(live, LIVE_SETTINGS)
     live.set_defaults(command=_live)
 
@@ -51,7 +62,7 @@ def _live(arguments: argparse.Namespace) -> int:
     settings = chosen_settings(arguments, LIVE_SETTINGS)
     from footfall.live_command import live  # noqa: PLC0415 - wrong settings are told before the engine loads
 
-    return live(settings, as_json=arguments.json, quiet=arguments.quiet)
+    return live(settings, as_json=arguments.json, quiet=arguments.quiet, history=arguments.history)
 
 
 def _topics(arguments: argparse.Namespace) -> int:

@@ -28,8 +28,8 @@ from footfall.live_watch import Expected, LiveWatch, LogTo
 from footfall.pattern_files import load_patterns, load_rules
 from footfall.placement import shard_names
 from footfall.run_messages import Message, Pacer, WorkerStarted
+from footfall.run_sinks import new_sinks
 from footfall.settings import Settings, load_settings
-from footfall.worker import new_sinks
 from footfall.worker_order import WorkerOrder
 
 _RECOVERY_PARTS = 4

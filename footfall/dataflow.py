@@ -58,6 +58,7 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
         """This step with the state of the last snapshot."""
         if state:
             self._shard = Shard.restore(self._settings, state)
+            self._tell_status()
         return self
 
     def on_batch(self, values: list[ShardBatch]) -> tuple[list[Settled], bool]:

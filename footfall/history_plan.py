@@ -13,8 +13,9 @@ partition of its own; a topic partition of which the store has nothing begins wi
 that of the history's end, or later.
 """
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from footfall.clock import NEVER, ClockSettings, PartitionClock
@@ -22,14 +23,13 @@ from footfall.errors import UsageError
 from footfall.event_names import EventNames
 from footfall.file_source import FileSource
 from footfall.formats import format_by_name
+from footfall.input_source import is_store
 from footfall.records import RecordSource
 from footfall.setting_kinds import as_moment
 from footfall.settings import Settings
 from footfall.store import Store, parse_dsn
-from footfall.store_source import StoreSource, Stretch, store_stretches
+from footfall.store_source import StoreSource, store_stretches
 from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS
-
-STORE_SCHEMES = ("chdb://", "clickhouse://", "clickhouses://")
 
 SURELY_SETTLED_MS = 86_400_000
 """How far behind the latest settled event a record is sure to have settled: the longest lateness that can be set."""
@@ -66,6 +66,10 @@ class HistoryPlan:
     rules: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
+    def stores(self) -> list[StoreSource]:
+        """Those of its sources that read a store."""
+        return [source for source in (*self.pasts, self.stored) if isinstance(source, StoreSource)]
+
 
 class _Taken(NamedTuple):
     pasts: list[RecordSource]
@@ -76,9 +80,21 @@ class _Taken(NamedTuple):
     notes: list[str]
 
 
-def is_store(text: str) -> bool:
-    """Whether an input of a command line is a store."""
-    return text.startswith(STORE_SCHEMES)
+def kept_plan(plan: HistoryPlan) -> bytes:
+    """The plan as bytes that hold no password."""
+    copy: HistoryPlan = pickle.loads(pickle.dumps(plan))  # noqa: S301 - our own
+    for source in copy.stores():
+        source.address = replace(source.address, password="")
+    return pickle.dumps(copy)
+
+
+def restored_plan(kept: bytes, settings: Settings, inputs: Sequence[str]) -> HistoryPlan:
+    """The plan that `kept_plan` gave; the inputs, which are the same, say how to log on to the store."""
+    plan: HistoryPlan = pickle.loads(kept)  # noqa: S301 - it comes from this run's own state folder
+    for source in plan.stores():
+        for dsn in filter(is_store, inputs):
+            source.address = parse_dsn(dsn, database=settings.database)
+    return plan
 
 
 def plan_history(settings: Settings, inputs: Sequence[str], offsets: Offsets) -> HistoryPlan:
@@ -92,7 +108,9 @@ def plan_history(settings: Settings, inputs: Sequence[str], offsets: Offsets) ->
     stores = [each for each in inputs if is_store(each)]
     files = [each for each in inputs if not is_store(each)]
     if len(stores) > 1:
-        raise UsageError("history comes from one store at most; copy the others' events into it, or export them")
+        raise UsageError(
+            "history comes from one store at most; copy the others' events into it, or export them"
+        )
     taken = _Taken([], None, {}, NEVER, frozenset(), [])
     if stores:
         taken = _take_store(settings, stores[0], offsets)
@@ -110,9 +128,7 @@ def plan_history(settings: Settings, inputs: Sequence[str], offsets: Offsets) ->
         raise UsageError(f"the history has two partitions called {', '.join(clash)}: rename the file")
     at = settings.start if settings.start == "latest" else since if start is None else start
     begins = {**offsets(at), **taken.begins}
-    return HistoryPlan(
-        tuple(taken.pasts), taken.stored, begins, since, taken.rules, tuple(taken.notes)
-    )
+    return HistoryPlan(tuple(taken.pasts), taken.stored, begins, since, taken.rules, tuple(taken.notes))
 
 
 def _take_store(settings: Settings, dsn: str, offsets: Offsets) -> _Taken:
@@ -129,12 +145,12 @@ def _take_store(settings: Settings, dsn: str, offsets: Offsets) -> _Taken:
             begins[name] = _handover(store, name, latest - SURELY_SETTLED_MS, first[name])
             if last[name] < stretch[1]:
                 raise UsageError(
-                    f"{name} ends at offset {last[name]}, and the history has offsets up to {stretch[1] - 1}: the topic "
-                    "was created anew, or is another cluster's. Name the topics of that history, or replay it as files"
+                    f"{name} ends at offset {last[name]}, and the history has offsets up to {stretch[1] - 1}: the "
+                    "topic was created anew, or is another cluster's, so nobody knows where the history ends in it"
                 )
             if first[name] > stretch[1]:
                 notes.append(
-                    f"{name}: offsets {stretch[1]} to {first[name] - 1} are neither in the store nor in the topic any more"
+                    f"{name}: offsets {stretch[1]} to {first[name] - 1} are in neither the store nor the topic"
                 )
         rules = store.query("SELECT DISTINCT rule FROM triggers")["rule"].to_list() if own else []
         since = latest - OVERLAP_MS if own else _latest(store, sorted(others))
@@ -152,14 +168,14 @@ def _take_store(settings: Settings, dsn: str, offsets: Offsets) -> _Taken:
 
 
 def _latest(store: Store, partitions: Sequence[str]) -> int:
-    """The latest time (ms) of an event of these partitions that has settled; `NEVER` if there is none."""
+    """The latest time (ms) of an event of these partitions that has settled."""
     found = store.query(
         f"SELECT toUnixTimestamp64Milli(max(event_time)) AS latest, count() AS rows FROM {EVENTS.name} "
         "WHERE source_partition IN {partitions:Array(String)} SETTINGS final = 0",
         {"partitions": list(partitions)},
     )
     latest, rows = found.row(0)
-    return int(latest) if rows else 0
+    return max(int(latest), OVERLAP_MS) if rows else OVERLAP_MS
 
 
 def _handover(store: Store, partition: str, settled: int, first: int) -> int:
@@ -189,7 +205,7 @@ def _handover(store: Store, partition: str, settled: int, first: int) -> int:
 
 
 def _end_of_files(settings: Settings, source: FileSource) -> int:
-    """The last arrival (ms) in the files, as a partition's clock has it; the latest event's time where none is known."""
+    """The last arrival (ms) in the files, as their clocks have it; the latest event's time where none is known."""
     names = EventNames.load(settings.event_names)
     ends = []
     for partition in source.partitions():

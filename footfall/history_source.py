@@ -15,7 +15,6 @@ from footfall.held_back import Outset
 from footfall.history_plan import HistoryPlan
 from footfall.kafka_source import KafkaSource
 from footfall.records import RecordBlock, RecordReader, RecordSource
-from footfall.store_source import StoreSource
 
 _PAST, _LIVE = "past", "live"
 
@@ -74,9 +73,8 @@ class HistorySource(RecordSource):
         Raises:
             FootfallError: one of them can't be opened.
         """
-        for source in (*self._plan.pasts, self._plan.stored):
-            if isinstance(source, StoreSource):
-                source.attend()
+        for source in self._plan.stores():
+            source.attend()
 
     def open(self, partition: str, position: Any | None) -> RecordReader:
         """A reader of that partition, wherever it stands: in the past, or in the topic."""

@@ -11,9 +11,12 @@ from footfall.setting_kinds import as_moment
 from footfall.settings import Settings
 
 if TYPE_CHECKING:
+    from footfall.history_plan import HistoryPlan
+    from footfall.history_source import HistorySource
     from footfall.kafka_source import KafkaSource
 
 KAFKA_SCHEME = "kafka://"
+STORE_SCHEMES = ("chdb://", "clickhouse://", "clickhouses://")
 
 
 def is_kafka(text: str) -> bool:
@@ -21,13 +24,25 @@ def is_kafka(text: str) -> bool:
     return text.startswith(KAFKA_SCHEME)
 
 
+def is_store(text: str) -> bool:
+    """Whether an input of the command line is a store."""
+    return text.startswith(STORE_SCHEMES)
+
+
 def open_source(settings: Settings, inputs: Sequence[str]) -> RecordSource:
-    """The source that the inputs of a command line mean: files, or `kafka://TOPIC?from=TIME&to=TIME`.
+    """The source that the inputs of a command line mean: files, a store, or `kafka://TOPIC?from=TIME&to=TIME`.
 
     Raises:
         FootfallError: an input isn't there, or won't do.
     """
     topics = [each for each in inputs if is_kafka(each)]
+    if any(map(is_store, inputs)):
+        if len(inputs) > 1:
+            raise UsageError("a store is read alone: replay the other inputs before it or after it")
+        from footfall.store import parse_dsn  # noqa: PLC0415 - half a second that files needn't wait
+        from footfall.store_source import whole_store  # noqa: PLC0415
+
+        return whole_store(parse_dsn(inputs[0], database=settings.database))
     if not topics:
         return FileSource(inputs, partitioned=settings.partitioned)
     if len(topics) < len(inputs):
@@ -49,7 +64,11 @@ def open_source(settings: Settings, inputs: Sequence[str]) -> RecordSource:
 
 
 def open_live_source(
-    settings: Settings, known: Sequence[str] = (), starts: Mapping[str, int] | None = None
+    settings: Settings,
+    known: Sequence[str] = (),
+    starts: Mapping[str, int] | None = None,
+    *,
+    at: str | int | None = None,
 ) -> "KafkaSource":
     """The input topics, read live.
 
@@ -57,6 +76,7 @@ def open_live_source(
         settings: the run's settings.
         known: the partitions of the run so far, in the order of their numbers.
         starts: partition -> offset at which the run began there.
+        at: where the others begin: "earliest", "latest" or a time (ms); None goes by the settings.
 
     Raises:
         FootfallError: the cluster, a topic or a known partition isn't there.
@@ -66,14 +86,36 @@ def open_live_source(
 
     start = settings.start
     moment = as_moment(start)
+    by_settings = "latest" if start == "latest" else "earliest" if moment is None else moment
     options = KafkaOptions(
-        start="latest" if start == "latest" else "earliest" if moment is None else moment,
+        start=by_settings if at is None else at,
         formats=topic_formats(settings),
         known=known,
         starts=starts,
     )
     client = KafkaClient(settings.kafka, settings.kafka_properties)
     return KafkaSource(client, settings.input_topics, live=True, options=options)
+
+
+def open_history(
+    settings: Settings,
+    plan: "HistoryPlan",
+    known: Sequence[str] = (),
+    starts: Mapping[str, int] | None = None,
+) -> "HistorySource":
+    """The past of a live run, and behind it the input topics; `known` and `starts` as for `open_live_source`.
+
+    Raises:
+        FootfallError: the cluster, a topic, a known partition or the store of the past isn't there.
+    """
+    from footfall.history_source import HistorySource  # noqa: PLC0415 - what most runs don't need
+
+    pasts = {name for past in plan.pasts for name in past.partitions()}
+    topics = [name for name in known if name not in pasts]
+    begins = {name: offset for name, offset in (starts or plan.begins).items() if name not in pasts}
+    source = HistorySource(plan, open_live_source(settings, topics, begins))
+    source.attend()
+    return source
 
 
 def topic_formats(settings: Settings) -> dict[str, str]:

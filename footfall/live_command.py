@@ -1,6 +1,7 @@
 """`footfall live`: the run on Kafka, and its totals when it stops."""
 
 import sys
+from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
@@ -10,13 +11,13 @@ from footfall.live_run import STATE, LiveRun
 from footfall.settings import Settings, redacted
 
 
-def live(settings: Settings, *, as_json: bool, quiet: bool) -> int:
+def live(settings: Settings, *, as_json: bool, quiet: bool, history: Sequence[str] = ()) -> int:
     """Run live until a signal comes, and print the totals; the exit code is 128 and the signal's number.
 
     Raises:
         FootfallError: the run can't begin, or can't go on.
     """
-    outcome = LiveRun(settings, quiet=quiet).execute()
+    outcome = LiveRun(settings, quiet=quiet, history=history).execute()
     if as_json:
         sys.stdout.write(msgspec.json.encode(outcome.report.to_json()).decode() + "\n")
     else:

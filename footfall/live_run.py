@@ -25,6 +25,7 @@ from footfall.run_store import prepare_store, store_name
 from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
 from footfall.stop_signals import StopSignals
+from footfall.webhook_post import open_target
 from footfall.worker_order import WorkerOrder
 from footfall.worker_pool import WorkerDiedError, WorkerPool
 
@@ -69,6 +70,8 @@ class LiveRun:
             raise UsageError("a live run reads Kafka: write --kafka HOST:PORT (several with commas between)")
         self._settings = settings = replace(settings, state=settings.state or STATE)
         self._quiet = quiet
+        if settings.webhook and settings.publish:
+            open_target(settings.webhook, settings.webhook_secret)
         self._patterns = load_patterns(settings.patterns)
         self._rules = load_rules(settings.patterns)
         self._history = tuple(redacted(each) for each in history)
@@ -175,6 +178,10 @@ class LiveRun:
             "rules": {rule.name: rule.version for rule in self._rules},
             "shards": list(shard_names(self._settings.shards)),
             "store": store_name(self._settings),
+            "outlets": {
+                "kafka": self._settings.publish,
+                "webhook": self._settings.publish and bool(self._settings.webhook),
+            },
         }
 
     def _watching(self, *, resumed: bool) -> LiveWatch:

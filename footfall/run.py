@@ -13,7 +13,7 @@ from typing import Any
 
 from footfall import __version__
 from footfall.errors import RunError, UsageError
-from footfall.input_source import is_kafka, open_source
+from footfall.input_source import is_kafka, is_store, open_source
 from footfall.pattern_files import load_patterns, load_rules
 from footfall.placement import shard_names
 from footfall.report import Report, Tally
@@ -245,6 +245,7 @@ def _check_places(inputs: Sequence[str], settings: Settings) -> None:
             if (
                 given != "-"
                 and not is_kafka(given)
+                and not is_store(given)
                 and (path.is_relative_to(whole) or (path.is_dir() and whole.is_relative_to(path)))
             ):
                 raise UsageError(

@@ -19,7 +19,7 @@ from footfall.expression import Expression
 from footfall.hashing import fold_words, hash_texts, hex_names
 from footfall.pattern import Pattern
 from footfall.profile_log import LogReference, ProfileLog
-from footfall.profiles import HORIZON, Profiles, session_starts
+from footfall.profiles import HORIZON, Profiles, ProfileValue, session_starts
 from footfall.record_arrays import take_records
 from footfall.sessions import ClosedSessions
 from footfall.trigger_book import TriggerBook, TriggerRound
@@ -144,7 +144,7 @@ class ShardTriggers:
             _in_sessions(matches, visitors, settled.closed) if matches.height and not at_end else None,
             _without_session(messages) if messages.height else None,
             None if at_end else self._withdrawing(settled),
-            self.profiles.at,
+            self._profile_at,
             at_end=at_end,
         )
         rows = self.book.take(round_)
@@ -173,6 +173,10 @@ class ShardTriggers:
             "bits": pl.Series(word[taken]),
         }
         return pl.DataFrame(columns, schema=WITHDRAWAL_SCHEMA)
+
+    def _profile_at(self, visitor_id: str, time: int) -> dict[str, ProfileValue] | None:
+        # A partition that is added later may bring events, and so dues, from before what has settled without it.
+        return self.profiles.at(visitor_id, max(time, self.profiles.settled))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many decisions there were: rule -> status -> number."""
@@ -217,8 +221,10 @@ def _in_sessions(matches: pl.DataFrame, visitors: VisitorTable, closed: ClosedSe
         by_visitor.setdefault(key, []).append(place)
     sessions = np.zeros(matches.height, VISITOR)
     found = np.zeros(matches.height, np.bool_)
-    for number, (*key, time) in enumerate(zip(high.tolist(), low.tolist(), times.tolist(), strict=True)):
-        places = by_visitor.get((key[0], key[1]), [])
+    for number, (one, other, time) in enumerate(
+        zip(high.tolist(), low.tolist(), times.tolist(), strict=True)
+    ):
+        places = by_visitor.get((one, other), [])
         candidates = [records[place] for place in places if closed.times[place] >= settled[number]]
         slot = find_visitor(visitors.index, visitors.records, high[number], low[number])
         if slot >= 0 and visitors.records[slot]["open"]:

@@ -5,12 +5,14 @@
     report.json  what the finished run reported
     partitions.json  a live run's source partitions in the order of their numbers, and the offsets where they began
     deployed.json  when each trigger rule was first deployed
+    history.json  what of the past a live run that began with its history reads, and where its topics go on
     spool/       rows that the store hasn't taken yet
     profiles/    visitors' profiles, to which the recovery data refer
 
 The folder is locked while a run uses it; the lock ends with the process, however it ends.
 """
 
+import base64
 import fcntl
 import json
 import os
@@ -24,7 +26,7 @@ from footfall.errors import StateError
 
 FORMAT_VERSION = 1
 _RECOVERY_PARTS = 4
-_LIVE = ("partitions", "deployed")
+_LIVE = ("partitions", "deployed", "history")
 
 
 class StateFolder:
@@ -99,6 +101,24 @@ class StateFolder:
     def keep_deployed(self, deployed: Mapping[str, int]) -> None:
         """Keep when trigger rules were first deployed."""
         _write_whole(self.folder / "deployed.json", json.dumps(dict(deployed)))
+
+    def history(self) -> bytes | None:
+        """What a live run that began with its history has kept of its plan; None if it has none.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        path = self.folder / "history.json"
+        if not path.exists():
+            return None
+        try:
+            return base64.b64decode(_read_whole(path)["plan"], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{path} is damaged: begin anew with an empty --state folder") from error
+
+    def keep_history(self, plan: bytes) -> None:
+        """Keep the plan of a live run that begins with its history, before it reads anything."""
+        _write_whole(self.folder / "history.json", json.dumps({"plan": base64.b64encode(plan).decode()}))
 
     def resumes(self, identity: dict[str, Any]) -> bool:
         """Whether this run was begun before, and goes on; if not, the folder is free for it.

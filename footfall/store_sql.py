@@ -39,6 +39,7 @@ class Statement:
         format: the name after its FORMAT, where it ends in one or is an INSERT with data of that format.
         data_at: for an INSERT whose FORMAT is followed by data, where the data begins.
         head: for such an INSERT, the statement up to its FORMAT.
+        settings_at: where in the head its SETTINGS begin, or where it ends.
         takes_input: whether it is an INSERT … SELECT from the data after it, by `input()`.
         local_access: the name that reaches for local files or programs, where there is one.
     """
@@ -49,6 +50,7 @@ class Statement:
     format: str | None = None
     data_at: int | None = None
     head: bytes = b""
+    settings_at: int = 0
     local_access: str | None = None
     takes_input: bool = False
 
@@ -56,7 +58,7 @@ class Statement:
 def read_statement(sql: bytes) -> Statement:
     """Look a statement over. What follows an INSERT's FORMAT is never looked at."""
     first = before = b""
-    format_at = 0
+    format_at = settings_at = depth = 0
     format_name: str | None = None
     fresh = selects = takes_input = False
     local: str | None = None
@@ -71,8 +73,15 @@ def read_statement(sql: bytes) -> Statement:
             format_name = token.decode()
             if first == b"INSERT" and not selects and word != b"VALUES":
                 data_at = _data_begin(sql, end)
-                return Statement(first, False, False, format_name, data_at, sql[:format_at], local)
+                head = sql[:format_at]
+                return Statement(
+                    first, False, False, format_name, data_at, head, settings_at or len(head), local
+                )
         format_at = start
+        depth += (token == b"(") - (token == b")")
+        # Not a table or a column of that name.
+        if kind == "word" and word == b"SETTINGS" and not depth and before not in (b"INTO", b"TABLE", b"."):
+            settings_at = start
         selects = selects or (first == b"INSERT" and word in (b"SELECT", b"WITH"))
         local = _local_access(before, word) or local
         takes_input = takes_input or (selects and before == b"INPUT" and word == b"(")

@@ -24,59 +24,26 @@ import numpy as np
 from footfall.content import load_flow
 from footfall.dataflow import flow_parts, pattern_plan, trigger_settings
 from footfall.errors import FootfallError
-from footfall.file_sink import FileSink
 from footfall.input import ReadAhead
-from footfall.kafka_client import KafkaClient
-from footfall.kafka_sink import KafkaSink
 from footfall.listening import await_listening
 from footfall.main_thread import wake_main_thread_less
 from footfall.run_messages import (
     Message,
     NoticeHandler,
     Pacer,
-    Tell,
     WorkerEnded,
     WorkerFailed,
     WorkerStarted,
     encode_message,
 )
-from footfall.sink import Sink
-from footfall.store import parse_dsn
-from footfall.store_sink import StoreSink
+from footfall.run_sinks import new_sinks
 from footfall.worker_order import WorkerOrder
-from footfall.worker_spool import SpoolPlace
 
 ORPHANED = 70
 """The exit code of a worker whose parent has gone."""
 
 # As long as a refused connection costs: waiting longer would be no gain.
 _JOIN_SECONDS = 1.0
-
-
-def new_sinks(order: WorkerOrder, tell: Tell | None = None) -> list[Sink]:
-    """The sinks that the settings ask for, not opened yet; `tell` gets how those of a live run stand."""
-    settings = order.settings
-    sinks: list[Sink] = []
-    live = order.source.live
-    if live and settings.publish:
-        # Triggers go out before rows wait for the store's spool.
-        sinks.append(
-            KafkaSink(
-                KafkaClient(settings.kafka, settings.kafka_properties),
-                worker=order.worker,
-                tell=tell,
-            )
-        )
-    if settings.store != "none":
-        place = None
-        if order.spool is not None:
-            limit = settings.spool_limit * 1_000_000
-            place = SpoolPlace(order.spool, order.worker, max(1, len(order.addresses)), limit)
-        address = parse_dsn(settings.store, database=settings.database)
-        sinks.append(StoreSink(address, spool=place, tell=tell if live else None, worker=order.worker))
-    if settings.out is not None:
-        sinks.append(FileSink(settings.out, "ndjson" if settings.out_format == "ndjson" else "parquet"))
-    return sinks
 
 
 def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
@@ -179,6 +146,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("numba").setLevel(logging.WARNING)
     # The store's driver logs what it raises as well, and the sink tells what comes of that.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         run_worker(order, tell, stop)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import event, given, settings
@@ -70,3 +71,16 @@ def test_a_bound_on_a_group_holds_where_its_head_is_left_out() -> None:
     stream = Stream(((0, 0, 1), (1, 1, 4)), None)
     matches, _ = _engine(spec, stream)
     assert matches == list(find_matches(spec, stream.events).matches) == []
+
+
+def test_a_reluctant_end_comes_where_a_greedy_loop_before_it_forbids_to_leave_it_out() -> None:
+    greedy = StageSpec("b", "relaxed", 1, LoopSpec(most=None, greedy=True))
+    group = StageSpec("g", "begin", group=(StageSpec("a", "begin", 1), greedy))
+    once = StageSpec("c", "relaxed", None, LoopSpec(optional=True, reluctant=True))
+    looping = replace(once, loop=replace(once.loop, most=None))
+    stream = Stream(((0, 0, 1), (1, 0, 1), (2, 0, 0), (3, 0, 0)), None)
+    for last in (once, looping):
+        spec = PatternSpec("p", (group, last))
+        matches, _ = _engine(spec, stream)
+        assert [match.taken for match in matches] == [(("a", 0), ("b", 1), ("c", 2))]
+        assert matches == list(find_matches(spec, stream.events).matches)

@@ -376,6 +376,19 @@ def test_a_receiver_that_is_away_is_left_alone(make: MakeSink, receiver: Receive
     ]
 
 
+def test_a_receiver_that_is_away_is_tried_with_one_message_at_a_time(
+    make: MakeSink, receiver: Receiver
+) -> None:
+    receiver.reply = lambda _: Reply(503, after=0.05)
+    sink = make()
+    sink.open_part("p", None)
+    sink.write("p", TRIGGERS, triggers(range(50)))
+    wait_for(lambda: len(receiver.requests) >= 8)
+    receiver.most_at_once = 0
+    wait_for(lambda: len(receiver.requests) >= 14)
+    assert receiver.most_at_once == 1
+
+
 def test_retry_after_is_honoured(make: MakeSink, receiver: Receiver) -> None:
     receiver.reply = failing(1, lambda _: Reply(429, {"Retry-After": "1"}))
     sink = make()

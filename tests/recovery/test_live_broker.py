@@ -1,13 +1,14 @@
 """A live run whose Kafka changes under it: a broker killed, a leader moved, a partition added. Its answers don't."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 from command_line import wait_until
 from kafka_broker import KafkaBroker, KafkaCluster
 from live_runs import LIMIT, Feed, LiveCase, differences, in_one_piece, running, traffic
 
-VISITORS = 1_200
+VISITORS = 600
 OFTEN = ("--snapshot-interval", "500 ms", "--batch-size", 1_000)
 
 
@@ -47,21 +48,23 @@ def test_leaders_that_move_cost_nothing(tmp_path: Path, kafka_cluster: KafkaClus
     with running(LiveCase(tmp_path / "moved", kafka_cluster, topic, *OFTEN), feed) as case:
         leg = case.start()
         case.wait_until_ready(leg)
-        for number in range(3):
+        for number in range(2):
             before = leaders(kafka_cluster, topic)
             node = before[number]
-            read_some(case, 0.1 + 0.25 * number, feed)
+            read_some(case, 0.2 + 0.35 * number, feed)
             kafka_cluster.kill(node)
-            feed.release(0.25 + 0.25 * number)
-            gone = wait_until(lambda node=node: node not in leaders(kafka_cluster, topic), LIMIT)
+            feed.release(0.4 + 0.35 * number)
+            gone = wait_until(partial(leads_nothing, kafka_cluster, topic, node), LIMIT)
             assert gone, "no other leader is chosen"
-            moved += sum(one != other for one, other in zip(before, leaders(kafka_cluster, topic), strict=True))
+            moved += sum(
+                one != other for one, other in zip(before, leaders(kafka_cluster, topic), strict=True)
+            )
             kafka_cluster.restart(node)
         feed.seal(3)
         case.wait_until_settled(leg)
         assert case.total("worker_restarts_total") == 0, case.said(leg)
         answers = case.answers(case.stop(leg))
-    assert moved >= 3
+    assert moved >= 2
     assert differences(in_one_piece(tmp_path / "whole", kafka_cluster, topic), answers) == []
 
 
@@ -69,6 +72,12 @@ def leaders(cluster: KafkaCluster, topic: str) -> list[int]:
     """The leader of each partition; below 0 for none."""
     partitions = cluster.admin.list_topics(topic, timeout=10).topics[topic].partitions
     return [partitions[number].leader for number in sorted(partitions)]
+
+
+def leads_nothing(cluster: KafkaCluster, topic: str, node: int) -> bool:
+    """Whether every partition of a topic has another leader."""
+    now = leaders(cluster, topic)
+    return node not in now and min(now) >= 0
 
 
 def test_a_partition_that_is_added_is_taken_up(tmp_path: Path, kafka: KafkaBroker) -> None:
@@ -88,7 +97,9 @@ def test_a_partition_that_is_added_is_taken_up(tmp_path: Path, kafka: KafkaBroke
         assert alerted, case.said(leg)
         # The alert ends when the new partition is read; the run was never down.
         taken_up = wait_until(
-            lambda: case.total("ready") == 1 and case.metrics().get('footfall_alert{name="partition_added"}') == 0,
+            lambda: (
+                case.total("ready") == 1 and case.metrics().get('footfall_alert{name="partition_added"}') == 0
+            ),
             LIMIT,
         )
         assert taken_up, case.said(leg)

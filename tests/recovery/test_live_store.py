@@ -27,8 +27,9 @@ from live_runs import (
 )
 
 LONG = os.environ.get("TORTURE") == "1"
-AWAY = 60.0 if LONG else 6.0
-VISITORS = 12_000 if LONG else 1_200
+AWAY = 60.0 if LONG else 8.0
+VISITORS = 12_000 if LONG else 800
+ALERT = 'footfall_alert{name="store_away"}'
 OFTEN = ("--snapshot-interval", "500 ms", "--batch-size", 1_000)
 
 
@@ -92,21 +93,23 @@ def test_while_the_store_is_away_triggers_go_on_in_time(tmp_path: Path, kafka: K
             feed.release(0.2 + 0.6 * (step + 1) / steps)
             time.sleep(AWAY / steps)
         feed.flush()
-        away = case.metrics()
         ended = int(time.time() * 1000)
-        time.sleep(1)
+        alerted = wait_until(lambda: case.metrics().get(ALERT) == 1, LIMIT)
+        assert alerted, case.said(leg)
+        away = case.metrics()
         latencies = early_latencies(kafka, topic, case.since("triggers"), began, ended)
         server.start()
         feed.seal(3)
         case.wait_until_settled(leg)
         back = case.metrics()
         answers = case.answers(case.stop(leg))
-    assert away['footfall_alert{name="store_away"}'] == 1, away
     assert away['footfall_sink_waiting_rows{sink="store"}'] > 0, away
-    assert back['footfall_alert{name="store_away"}'] == 0, back
+    assert back[ALERT] == 0, back
     assert len(latencies) >= 10
     middle, most = latencies[len(latencies) // 2], latencies[-1]
-    print(f"\n{len(latencies)} early triggers while the store was away: p50 {middle} ms, the slowest {most} ms")
+    print(
+        f"\n{len(latencies)} early triggers while the store was away: p50 {middle} ms, the slowest {most} ms"
+    )
     # Far from the goal, which a benchmark is for, but not for as long as the store is away.
     assert middle < 1_500
     assert differences(in_one_piece(tmp_path / "whole", kafka, topic), answers) == []
@@ -159,11 +162,11 @@ def test_a_full_disk_under_the_spool_holds_the_stream_and_loses_nothing(
         case.wait_until_ready(first)
         feed.release(0.2)
         assert wait_until(lambda: case.records() >= 0.18 * len(feed.records), LIMIT)
-        drained = wait_until(lambda: not list(case.state.glob("spool/*/*.spool")), LIMIT)
-        assert drained, case.said(first)
         case.stop(first)
-        assert not list(case.state.glob("spool/*/*.spool")), "rows are left that the disk would hide"
-        with small_disk(case.state / "spool", "20m") as disk:
+        spool = case.state / "spool"
+        left = spool.rename(tmp_path / "left")
+        with small_disk(spool, "20m") as disk:
+            shutil.copytree(left, disk, dirs_exist_ok=True)
             server.kill()
             ballast = fill(disk, leave=300_000)
             leg = case.start()
@@ -199,9 +202,10 @@ def test_a_full_disk_under_the_store_holds_nothing_up(tmp_path: Path, kafka: Kaf
         ballast = fill(disk)
         feed.release(0.9)
         feed.flush()
-        went_on = wait_until(lambda: case.records() >= 0.9 * len(feed.records), LIMIT)
+        went_on = wait_until(lambda: case.records() >= feed.sent, LIMIT)
         assert went_on, f"{case.metrics()}\n{case.said(leg)}"
-        assert wait_until(lambda: case.total("sink_errors_total", having="store"), LIMIT), case.said(leg)
+        refused = wait_until(lambda: case.total("sink_errors_total", having="store"), LIMIT)
+        assert refused, f"the store takes rows for which there is no room: {case.metrics()}"
         ballast.unlink()
         feed.seal(2)
         case.wait_until_settled(leg)

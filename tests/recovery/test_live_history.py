@@ -1,0 +1,259 @@
+"""A live run that begins with its past: a store, or files, and then the topic, as if it had read all from the topic."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import polars as pl
+import pytest
+from command_line import Started, failed, wait_until
+from kafka_broker import KafkaBroker
+from kafka_messages import read_topic
+from live_runs import (
+    IDS,
+    LATENESS,
+    LIMIT,
+    SEAL,
+    SENTINEL,
+    UNSTABLE,
+    Answers,
+    Feed,
+    LiveCase,
+    Record,
+    differences,
+    in_one_piece,
+    running,
+    traffic,
+)
+
+from footfall.history_plan import OVERLAP_MS
+from footfall.store import open_store, parse_dsn
+
+VISITORS, DAYS = 250, 5
+PARTITIONS = 3
+PAST = 0.6
+GAP_MS = 1_800_000
+DECIDED = {"sessions": "end_time", "matches": "settled_time", "triggers": "due_time"}
+OFTEN = ("--snapshot-interval", "300 ms", "--batch-size", 1_000)
+OF_THE_WAY = ("duplicates", "partitions")
+"""What a store doesn't keep, and what a past of its own adds to."""
+
+
+class HistoryCase(LiveCase):
+    """A live run with a past, some of whose partitions end."""
+
+    def wait_until_settled(self, leg: Started, within: float = LIMIT) -> None:
+        """Wait until all is read, every live partition's sentinel has passed, and no row waits for the store."""
+        seal = (SEAL - LATENESS - 1) / 1000 - 0.001
+        calm: list[float] = []
+
+        def settled() -> bool:
+            if leg.process.poll() is not None:
+                return True
+            now = self.metrics()
+            marks = [v for name, v in now.items() if name.startswith("footfall_watermark_timestamp_seconds{")]
+            lags = [v for name, v in now.items() if name.startswith("footfall_lag_records{")]
+            waiting = [v for name, v in now.items() if name.startswith("footfall_sink_waiting_rows{")]
+            good = len(marks) == PARTITIONS and min(marks) >= seal and len(lags) >= PARTITIONS
+            if not good or any(lags) or len(waiting) != 2 or any(waiting):
+                calm.clear()
+                return False
+            calm.append(time.monotonic())
+            return calm[-1] - calm[0] > 3.0
+
+        assert wait_until(settled, within), f"it doesn't settle: {self.metrics()}\n{self.said(leg)}"
+        assert leg.process.poll() is None, self.said(leg)
+
+
+def messages(broker: KafkaBroker, case: LiveCase) -> dict[str, list[dict[str, Any]]]:
+    """What a case has sent so far, by topic, without what may differ from one sending to the next."""
+    found = {}
+    for topic, id_name in IDS.items():
+        found[topic] = [
+            json.loads(each.value) for each in read_topic(broker.bootstrap, topic, case.since(topic))
+        ]
+        for message in found[topic]:
+            for name in ("sent_at", *UNSTABLE.get(id_name.removesuffix("_id") + "s", ())):
+                message.pop(name, None)
+    return found
+
+
+def acted_on(sent: Sequence[dict[str, Any]], id_name: str) -> dict[str, list[dict[str, Any]]]:
+    """Id -> what a consumer acts on that goes by id and revision."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for message in sent:
+        known = found.setdefault(message[id_name], [])
+        if not known or message["revision"] > known[-1]["revision"]:
+            known.append(message)
+        else:
+            assert message in known, f"a message that came again is another one: {message}"
+    return found
+
+
+def latest_settled(dsn: str) -> int:
+    """The time (ms) of a store's last event."""
+    store = open_store(parse_dsn(dsn), wait_for_owner=30, create=False)
+    try:
+        return int(store.query("SELECT toUnixTimestamp64Milli(max(event_time)) AS at FROM events")["at"][0])
+    finally:
+        store.close()
+
+
+def comparable(answers: Answers, whole: Answers) -> Answers:
+    """Answers without what a past that comes from elsewhere changes; messages are compared apart."""
+    totals = {name: value for name, value in answers.totals.items() if name not in OF_THE_WAY}
+    return Answers(answers.answer, totals, whole.accepted, answers.rows)
+
+
+def ms(text: str) -> int:
+    """A message's time in ms."""
+    return int(pl.Series([text]).str.to_datetime(time_unit="ms", time_zone="UTC").dt.epoch("ms")[0])
+
+
+def assert_all_is_sent_once_and_nothing_of_the_past(
+    whole: Answers,
+    before: dict[str, list[dict[str, Any]]],
+    after: dict[str, list[dict[str, Any]]],
+    since: int,
+) -> None:
+    """Two runs' messages, one behind the other, are to a consumer those of a run that saw all."""
+    for topic, id_name in IDS.items():
+        first = since - (GAP_MS if topic == "sessions" else 0)
+        past = [each for each in after[topic] if ms(each[DECIDED[topic]]) < first]
+        assert not past, f"{topic}: {len(past)} of the past are sent, such as {past[0]}"
+        together = acted_on([*before[topic], *after[topic]], id_name)
+        together = {name: found for name, found in together.items() if not _of_sentinel(found[0])}
+        expected = {
+            name: found for name, found in whole.accepted[topic].items() if not _of_sentinel(found[0])
+        }
+        assert together == expected, f"{topic}: {len(together)} instead of {len(expected)}"
+
+
+def _of_sentinel(message: dict[str, Any]) -> bool:
+    return bool(message["visitor_id"].startswith(SENTINEL))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Some days of traffic: of all but the last one of its past, a run is sure that it has settled."""
+    return traffic(tmp_path_factory.mktemp("traffic"), VISITORS, days=DAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A topic of which a run has read the first part, and that is whole now.
+
+    Attributes:
+        topic: the topic.
+        store: that run's store.
+        sent: that run's messages.
+        whole: what a run answers that reads all of the topic.
+        records: how many records that store has.
+    """
+
+    topic: str
+    store: str
+    sent: dict[str, list[dict[str, Any]]]
+    whole: Answers
+    records: int
+
+    @property
+    def since(self) -> int:
+        """When sending begins."""
+        return latest_settled(self.store) - OVERLAP_MS
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker, records: list[Record]) -> Past:
+    """A topic whose first days are past."""
+    folder = tmp_path_factory.mktemp("past")
+    topic = kafka.new_topic(PARTITIONS)
+    feed = Feed(kafka.bootstrap, topic, records)
+    try:
+        feed.begin()
+        with running(LiveCase(folder / "first", kafka, topic, *OFTEN)) as case:
+            leg = case.start()
+            case.wait_until_ready(leg)
+            feed.release(PAST)
+            feed.flush()
+            goal = int(PAST * len(records))
+            assert wait_until(lambda: case.records() >= goal, LIMIT), case.said(leg)
+            case.stop(leg)
+        sent = messages(kafka, case)
+        feed.seal(PARTITIONS)
+    finally:
+        feed.close()
+    whole = in_one_piece(folder / "whole", kafka, topic)
+    return Past(topic, case.store, sent, whole, goal)
+
+
+def assert_same(past: Past, kafka: KafkaBroker, case: LiveCase, answers: Answers) -> None:
+    """A run that began with the past answers as one that read all, and sends what the past hadn't sent."""
+    assert differences(comparable(past.whole, past.whole), comparable(answers, past.whole)) == []
+    assert_all_is_sent_once_and_nothing_of_the_past(past.whole, past.sent, messages(kafka, case), past.since)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_begins_with_a_store_answers_as_one_that_read_the_whole_topic(
+    tmp_path: Path, kafka: KafkaBroker, past: Past, workers: int
+) -> None:
+    again = HistoryCase(tmp_path, kafka, past.topic, *OFTEN, "--from-history", past.store)
+    with running(again) as case:
+        leg = case.start(workers)
+        case.wait_until_settled(leg)
+        said = case.said(leg)
+        answers = case.answers(case.stop(leg))
+    assert said.count("goes on live at offset") == PARTITIONS, said
+    assert_same(past, kafka, again, answers)
+
+
+@pytest.mark.timeout(300)
+def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
+    tmp_path: Path, kafka: KafkaBroker, past: Past
+) -> None:
+    slow = ("--snapshot-interval", "100 ms", "--batch-size", 200)
+    again = HistoryCase(tmp_path, kafka, past.topic, *slow, "--from-history", past.store)
+    random = Random(5)
+    kills = []
+    with running(again) as case:
+        leg = case.start()
+        case.wait_until_ready(leg)
+        for number in range(10):
+            at = case.records()
+            kills.append((at, case.said(leg).count("goes on live")))
+            if number % 3:
+                leg.kill(*leg.workers())
+            else:
+                case.kill(leg, "all")
+                leg = case.start()
+            # From one start to the next the run gets a little further: through its past, then into the topic.
+            assert wait_until(partial(_has_moved, case, leg, at), LIMIT), case.said(leg)
+            time.sleep(random.uniform(0, 0.2))
+        case.wait_until_settled(leg)
+        answers = case.answers(case.stop(leg))
+    print(kills)
+    assert_same(past, kafka, again, answers)
+
+
+def _has_moved(case: LiveCase, leg: Started, at: int) -> bool:
+    assert leg.process.poll() is None, case.said(leg)
+    return case.records() > at
+
+
+def test_another_history_and_none_are_refused(tmp_path: Path, kafka: KafkaBroker, past: Past) -> None:
+    again = HistoryCase(tmp_path, kafka, past.topic, "--from-history", past.store)
+    with running(again) as case:
+        leg = case.start()
+        case.wait_until_ready(leg)
+        case.stop(leg)
+    plain = tuple(each for each in again.arguments if each not in {"--from-history", past.store})
+    said = failed("live", *plain, cwd=tmp_path, code=1)
+    assert "history" in said
+    assert "belongs to another run" in said
+    said = failed("live", *plain, "--from-history", "chdb://elsewhere", cwd=tmp_path, code=1)
+    assert "belongs to another run" in said
