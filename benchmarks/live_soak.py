@@ -10,9 +10,9 @@ are waits: the longest of the shipped rules is seven days after a service. So ev
 seven and a half days in each tenth, at which every wait has come and gone by the end of the first.
 
 Every five seconds the benchmark looks at the memory of the workers (and of the parent, the store's owner and the
-broker), the state's size, the spool and the lag. The change is that of the workers' memory (VmRSS, all together) between
-the median of the second tenth and that of the last. Ctrl-C or SIGTERM ends it early, with what there is. What comes
-after `--` goes to `footfall live`. Exits with 1 if the change is more than 5 %, or the run falls behind.
+broker), the state's size, the spool and the lag. The change is that of the workers' memory (VmRSS, all together)
+between the median of the second tenth and that of the last. Ctrl-C or SIGTERM ends it early, with what there is. What
+comes after `--` goes to `footfall live`. Exits with 1 if the change is more than 5 %, or the run falls behind.
 """
 
 import argparse

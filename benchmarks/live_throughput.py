@@ -285,9 +285,10 @@ def show(result: dict[str, Any], console: Console) -> None:
         used = ", ".join(
             f"{name} {cores}" for name, cores in found["processors"].items() if name != "machine"
         )
+        console.print(f"{workers} worker(s): up in {found['start_seconds']} s; processors: {used}")
         console.print(
-            f"{workers} worker(s): up in {found['start_seconds']} s; processors: {used}; "
-            f"{found['sessions']:,} sessions, {found['matches']:,} matches, {found['early_matches']:,} early ones, {found['retracted']:,} retracted"
+            f"{found['sessions']:,} sessions, {found['matches']:,} matches, {found['early_matches']:,} early ones, "
+            f"{found['retracted']:,} retracted"
         )
         if disturbed(found["processors"]):
             console.print("[yellow]others were using the processors: these figures are only an indication[/]")

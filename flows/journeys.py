@@ -11,10 +11,10 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
+from footfall.answer_output import Outgoing
 from footfall.dataflow import FlowParts, is_letters
 from footfall.event_batch import ShardBatch
 from footfall.input import Letters
-from footfall.output import Outgoing
 
 
 def build(parts: FlowParts) -> Dataflow:

@@ -6,7 +6,8 @@ In a notebook, the pattern language and the matcher are here:
     bought = Pattern("bought").begin("saw", event == "view").followed_by("bought", event == "buy").within("1 h")
     match(frame, bought)
 
-They are loaded when they are first asked for, so that importing the package costs nothing.
+Trigger rules are written with `TriggerRule` and `output`. All of this is loaded when it is first asked for, so that
+importing the package costs nothing.
 """
 
 from importlib import import_module
@@ -15,15 +16,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from footfall.expression import event, field, property_, subtype
     from footfall.match_frame import match
+    from footfall.match_output import output
     from footfall.pattern import Pattern, all_of_any_order, either, stage
     from footfall.pattern_files import shipped_pattern
     from footfall.pattern_parameters import parameters
     from footfall.taken_events import any_of, first, last, prev, taken
+    from footfall.trigger_rule import TriggerRule
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Pattern",
+    "TriggerRule",
     "all_of_any_order",
     "any_of",
     "either",
@@ -32,6 +36,7 @@ __all__ = [
     "first",
     "last",
     "match",
+    "output",
     "parameters",
     "prev",
     "property_",
@@ -42,7 +47,9 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "TriggerRule": "trigger_rule",
     "match": "match_frame",
+    "output": "match_output",
     "parameters": "pattern_parameters",
     "shipped_pattern": "pattern_files",
     **dict.fromkeys(("Pattern", "all_of_any_order", "either", "stage"), "pattern"),

@@ -346,20 +346,20 @@ class _Loop:
     def _choice_takes(self, count: int, head: _Head) -> list[Take]:
         """The takes of an alternation: what several choices would take goes to the first of them."""
         takes: list[Take] = []
+        vain: list[Take] = []
         taken: list[Test] = []
         for choice in self._stage.choices:
             following = self.following(count)
             loop = _Loop(self._compiling, choice, following, self._until, self._lasting)
             clear = _none_of(tuple(taken))
             for take in loop.heads():
-                guard = take.guard.also(clear)
-                if guard is not None:
-                    step = min(
-                        (step for step in (take.step_ms, head.step_ms) if step is not None), default=None
-                    )
-                    takes.append(Take(guard, take.stage, step, take.make_target))
+                steps = [step for step in (take.step_ms, head.step_ms) if step is not None]
+                guard, step = take.guard.also(clear), min(steps, default=None)
+                kept = vain if guard is None else takes
+                kept.append(Take(guard or Guard.never(), take.stage, step, take.make_target))
             taken += _first_tests(choice)
-        return takes
+        # Where none of them can ever come, the partial match waits in vain, as for any such stage.
+        return takes or vain[:1]
 
     def _occurrence(self, count: int, head: _Head) -> Node:
         """What waits for the loop's `count`-th occurrence."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bytewax.operators import StatefulBatchLogic
 
+from footfall.answer_output import AnswerOutput
 from footfall.clock import ClockSettings
 from footfall.envelope import SCHEMA
 from footfall.errors import UsageError
@@ -19,7 +20,6 @@ from footfall.event_names import EventNames
 from footfall.expression import Expression, event
 from footfall.formats import Decoder, format_by_name
 from footfall.input import FormatMaker, InputSettings, Item, Letters, ReadAhead, RecordInput
-from footfall.output import AnswerOutput
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
 from footfall.placement import shard_names

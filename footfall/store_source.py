@@ -5,6 +5,7 @@ letters alike. What the store doesn't have, nobody gets: copies that were droppe
 the earlier run stopped.
 """
 
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from footfall.envelope import SCHEMA
-from footfall.errors import SourceError, StoreError, UsageError
+from footfall.errors import SourceError, StoreError, StoreUnavailableError, UsageError
 from footfall.records import RecordReader, RecordSource
-from footfall.store import Store, StoreAddress, open_store
+from footfall.store import Store, StoreAddress, open_store, owner_address
 from footfall.store_owner import ensure_owner
 from footfall.stored_records import STORED, StoredBlock
 from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS
@@ -26,6 +27,8 @@ PAGE_OFFSETS = 100_000
 """How many offsets a page spans: the rows of one are in memory."""
 
 _OWNER_WAIT = 30.0
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.5
 _NO_TABLE = 60
 _NAMES = tuple(SCHEMA)
 # A row that a run with other settings wrote again may differ in what those settings decide, and in no more.
@@ -52,6 +55,7 @@ class StoreSource(RecordSource):
         self.address = address
         self.stretches = stretches
         self._owner: Callable[[], Any] | None = None
+        self._url: str | None = None
 
     def attend(self) -> None:
         """See that an embedded store can be reached by several processes, for as long as this object is there.
@@ -65,13 +69,15 @@ class StoreSource(RecordSource):
                 raise StoreError(
                     f"there is no store at {self.address}: fill it with footfall replay, or name another one"
                 )
-            self._owner = weakref.finalize(self, ensure_owner(self.address, wait=_OWNER_WAIT).close)
+            owner = ensure_owner(self.address, wait=_OWNER_WAIT)
+            self._url = owner.url
+            self._owner = weakref.finalize(self, owner.close)
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
         """The store, for questions; see `attend`."""
         self.attend()
-        store = open_store(self.address, wait_for_owner=_OWNER_WAIT, create=False)
+        store = open_store(self._reached(), create=False)
         try:
             yield store
         finally:
@@ -83,18 +89,22 @@ class StoreSource(RecordSource):
 
     def open(self, partition: str, position: tuple[int, int] | None) -> "StoreReader":
         """A reader from that position on: where its page begins, and how many of the page's records are read."""
-        return StoreReader(self.address, partition, self.stretches[partition], position)
+        return StoreReader(self._reached(), partition, self.stretches[partition], position)
 
     def identity(self) -> dict[str, Any]:
         """The store's name without a password, and the offsets that are read."""
         stretches = {name: list(self.stretches[name]) for name in self.partitions()}
         return {"kind": "store", "store": str(self.address), "partitions": stretches}
 
-    def __getstate__(self) -> tuple[StoreAddress, Mapping[str, Stretch]]:
-        return self.address, self.stretches
+    def _reached(self) -> StoreAddress:
+        """Where it is reached: a process that writes to another embedded store can't open this one itself."""
+        return self.address if self._url is None else owner_address(self.address, self._url)
 
-    def __setstate__(self, state: tuple[StoreAddress, Mapping[str, Stretch]]) -> None:
-        self.address, self.stretches = state
+    def __getstate__(self) -> tuple[StoreAddress, Mapping[str, Stretch], str | None]:
+        return self.address, self.stretches, self._url
+
+    def __setstate__(self, state: tuple[StoreAddress, Mapping[str, Stretch], str | None]) -> None:
+        self.address, self.stretches, self._url = state
         self._owner = None
 
 
@@ -168,17 +178,14 @@ class StoreReader(RecordReader):
         """The next records; None at the end of the stretch.
 
         Raises:
-            SourceError: the store can't be asked.
+            SourceError: the store can't be asked, or has been away for a minute.
         """
         if max_records < 1:
             raise ValueError(f"max_records must be at least 1, not {max_records}")
         while self._page is None:
             if self._next >= self._end:
                 return None
-            try:
-                self._page = self._read_page()
-            except StoreError as error:
-                raise SourceError(str(error), source=self._partition) from error
+            self._page = self._patiently_read_page()
         return self._block(self._page, max_records)
 
     def position(self) -> tuple[int, int]:
@@ -201,9 +208,20 @@ class StoreReader(RecordReader):
             self._store.close()
             self._store = None
 
+    def _patiently_read_page(self) -> _Page | None:
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._read_page()
+            except StoreError as error:
+                away = isinstance(error, StoreUnavailableError) and time.monotonic() < until
+                if not away:
+                    raise SourceError(str(error), source=self._partition) from error
+            time.sleep(_PAUSE_SECONDS)
+
     def _read_page(self) -> _Page | None:
         if self._store is None:
-            self._store = open_store(self._address, wait_for_owner=_OWNER_WAIT, create=False)
+            self._store = open_store(self._address, create=False)
         first = self._next
         end = min(first + PAGE_OFFSETS, self._end)
         place = {"partition": self._partition, "first": first, "end": end}

@@ -165,7 +165,7 @@ class _Passed:
 
     Attributes:
         greedily: a greedy loop that took that event was left.
-        never_ends: it was, and an optional stage left out after it: the pattern can't end so.
+        never_ends: it was, and an optional stage left out after it: the pattern can't end so, but with an absence.
     """
 
     label: tuple[str, ...] = ()
@@ -177,7 +177,7 @@ class _Passed:
     never_ends: bool = False
 
     def absence(self, stage: StageSpec) -> "_Passed":
-        passed = replace(self, trailing=(*self.trailing, stage))
+        passed = replace(self, trailing=(*self.trailing, stage), never_ends=False)
         if stage.contiguity == "not_next":
             asked = _NextNot(stage, self.guards)
             directly = tuple(replace(guard, directly=True) for guard in self.guards)

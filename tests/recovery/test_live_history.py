@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from command_line import Started, failed, wait_until
+from confluent_kafka import Producer
 from kafka_broker import KafkaBroker
 from kafka_messages import read_topic
 from live_runs import (
@@ -37,6 +38,7 @@ from footfall.store import open_store, parse_dsn
 VISITORS, DAYS = 250, 5
 PARTITIONS = 3
 PAST = 0.6
+REPEATED = 5
 GAP_MS = 1_800_000
 DECIDED = {"sessions": "end_time", "matches": "settled_time", "triggers": "due_time"}
 OFTEN = ("--snapshot-interval", "300 ms", "--batch-size", 1_000)
@@ -243,6 +245,68 @@ def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
 def _has_moved(case: LiveCase, leg: Started, at: int) -> bool:
     assert leg.process.poll() is None, case.said(leg)
     return case.records() > at
+
+
+def test_a_run_that_begins_with_files_goes_on_with_the_topic(
+    tmp_path: Path, kafka: KafkaBroker, past: Past
+) -> None:
+    topic = kafka.new_topic(PARTITIONS)
+    read = read_topic(kafka.bootstrap, past.topic)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    arguments: list[object] = []
+    last = 0
+    for partition in range(PARTITIONS):
+        values = [each.value for each in read if each.partition == partition]
+        handover = int(PAST * len(values))
+        # A visitor's records are in one file each, and the last of them in the topic too.
+        file = tmp_path / f"past-{partition}.ndjson"
+        file.write_bytes(b"".join(value + b"\n" for value in values[:handover]))
+        arguments += ["--from-history", file]
+        last = max([last, *(_arrival(value) for value in values[:handover])])
+        for value in values[handover - REPEATED :]:
+            producer.produce(topic, value, partition=partition)
+    assert producer.flush(LIMIT) == 0
+    files = HistoryCase(tmp_path / "case", kafka, topic, *OFTEN, *arguments)
+    with running(files) as case:
+        leg = case.start()
+        case.wait_until_settled(leg)
+        answers = case.answers(case.stop(leg))
+    whole, found = comparable(past.whole.standing(), past.whole), comparable(answers.standing(), past.whole)
+    for each in (whole, found):
+        each.rows["dead_letters"] = (
+            each.rows["dead_letters"].select("reason", "bytes", "digest").sort("digest")
+        )
+        for table in ("events", "late_events"):
+            names = [
+                name for name in each.rows[table].columns if name not in {"source_partition", "source_offset"}
+            ]
+            each.rows[table] = each.rows[table].select(names).sort(*names[:6])
+    assert differences(whole, found) == []
+    for topic_name, id_name in IDS.items():
+        first = last - (GAP_MS if topic_name == "sessions" else 0)
+        expected = _standing(past.whole.accepted[topic_name].values(), topic_name, first)
+        sent = acted_on(messages(kafka, files)[topic_name], id_name)
+        assert _standing(sent.values(), topic_name, 0) == expected, topic_name
+        assert len(expected) < len(past.whole.accepted[topic_name])
+
+
+def _arrival(value: bytes) -> int:
+    try:
+        record = json.loads(value)
+        return ms(record["arrival_time"])
+    except (ValueError, KeyError, TypeError, RecursionError, pl.exceptions.PolarsError):
+        return 0
+
+
+def _standing(accepted: Iterable[list[dict[str, Any]]], topic: str, first: int) -> dict[str, dict[str, Any]]:
+    """What stands, of what was decided at that time (ms) or later: by id, without revisions."""
+    found = {}
+    for each in accepted:
+        message = {name: value for name, value in each[-1].items() if name != "revision"}
+        decided = ms(message[DECIDED[topic]]) >= first
+        if decided and message["status"] != "retracted" and not _of_sentinel(message):
+            found[message[IDS[topic]]] = message
+    return found
 
 
 def test_another_history_and_none_are_refused(tmp_path: Path, kafka: KafkaBroker, past: Past) -> None:
