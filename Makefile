@@ -46,7 +46,7 @@ unit: setup ## The tests of the library and its contracts, in parallel
 	$(PYTEST) -n auto --dist loadfile --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
-	$(PYTEST) -n 2 --dist loadfile tests/e2e tests/recovery
+	$(PYTEST) -n 4 --dist loadfile tests/e2e tests/recovery
 
 torture: setup ## Live runs under attack in their long form: kills, outages, full disks (half an hour)
 	TORTURE=1 $(PYTEST) -s tests/recovery/test_live_kills.py tests/recovery/test_live_store.py \

@@ -19,6 +19,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -89,12 +90,12 @@ class Stop:
     """Notes that the soak is to end now."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+        self.asked.set()
 
 
 def plan_of(arguments: argparse.Namespace, bootstrap: str, topic: str) -> Plan:
@@ -140,7 +141,7 @@ def soak(
                 run.wait_until_ready()
                 processes = run.pids() | {"broker": [stage.broker.pid()], "producer": [production.pid]}
                 before, began = Usage.now(processes), time.monotonic()
-                while not stop.asked and (seconds := time.monotonic() - began) < arguments.minutes * 60:
+                while (seconds := time.monotonic() - began) < arguments.minutes * 60:
                     run.check()
                     if not production.running:
                         raise RuntimeError("the production has ended")
@@ -153,8 +154,8 @@ def soak(
                             end="\r",
                         )
                     wake = began + _EVERY * len(samples)
-                    while not stop.asked and time.monotonic() < wake:
-                        time.sleep(0.2)
+                    if stop.asked.wait(max(0.0, wake - time.monotonic())):
+                        break
                 usage = Usage.now(processes).since(before)
                 produced = production.end()
                 run.note_peaks()
@@ -191,7 +192,7 @@ def judged(
     wrong = []
     change = None
     by_number = {row["tenth"]: row for row in rows}
-    if {2, _TENTHS} <= set(by_number):
+    if {2, _TENTHS} <= by_number.keys():
         change = by_number[_TENTHS]["workers_mb"] / by_number[2]["workers_mb"] - 1
         if abs(change) > CHANGE:
             wrong.append("a goal is missed: the workers' memory isn't flat")

@@ -15,7 +15,7 @@ that of the history's end, or later.
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from footfall.clock import NEVER, ClockSettings, PartitionClock
@@ -29,7 +29,7 @@ from footfall.setting_kinds import as_moment
 from footfall.settings import Settings
 from footfall.store import Store, parse_dsn
 from footfall.store_source import StoreSource, store_stretches
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS
+from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, TRIGGERS
 
 SURELY_SETTLED_MS = 86_400_000
 """How far behind the latest settled event a record is sure to have settled: the longest lateness that can be set."""
@@ -55,7 +55,8 @@ class HistoryPlan:
         stored: what is read from a store before its topic partition goes on, if anything is.
         begins: topic partition -> the first offset that is read from it.
         since: event time (ms) from which on decisions are sent.
-        rules: the trigger rules that have decided in this past before.
+        rules: trigger rule -> since when (ms) it was in force in this past, for those that were. They decide anew as
+            they did then, so that cooldowns and caps know what was sent.
         notes: what a person should know of it.
     """
 
@@ -63,7 +64,7 @@ class HistoryPlan:
     stored: StoreSource | None
     begins: Mapping[str, int]
     since: int
-    rules: frozenset[str] = frozenset()
+    rules: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def stores(self) -> list[StoreSource]:
@@ -76,7 +77,7 @@ class _Taken(NamedTuple):
     stored: StoreSource | None
     begins: dict[str, int]
     since: int
-    rules: frozenset[str]
+    rules: dict[str, int]
     notes: list[str]
 
 
@@ -111,7 +112,7 @@ def plan_history(settings: Settings, inputs: Sequence[str], offsets: Offsets) ->
         raise UsageError(
             "history comes from one store at most; copy the others' events into it, or export them"
         )
-    taken = _Taken([], None, {}, NEVER, frozenset(), [])
+    taken = _Taken([], None, {}, NEVER, {}, [])
     if stores:
         taken = _take_store(settings, stores[0], offsets)
     start = as_moment(settings.start)
@@ -152,7 +153,7 @@ def _take_store(settings: Settings, dsn: str, offsets: Offsets) -> _Taken:
                 notes.append(
                     f"{name}: offsets {stretch[1]} to {first[name] - 1} are in neither the store nor the topic"
                 )
-        rules = store.query("SELECT DISTINCT rule FROM triggers")["rule"].to_list() if own else []
+        rules = _rules_in_force(store) if own else {}
         since = latest - OVERLAP_MS if own else _latest(store, sorted(others))
     pasts: list[RecordSource] = []
     if others:
@@ -164,7 +165,7 @@ def _take_store(settings: Settings, dsn: str, offsets: Offsets) -> _Taken:
         if stretch[0] < begins[name]
     }
     stored = source if source.stretches else None
-    return _Taken(pasts, stored, begins, since, frozenset(map(str, rules)), notes)
+    return _Taken(pasts, stored, begins, since, rules, notes)
 
 
 def _latest(store: Store, partitions: Sequence[str]) -> int:
@@ -176,6 +177,15 @@ def _latest(store: Store, partitions: Sequence[str]) -> int:
     )
     latest, rows = found.row(0)
     return max(int(latest), OVERLAP_MS) if rows else OVERLAP_MS
+
+
+def _rules_in_force(store: Store) -> dict[str, int]:
+    """Trigger rule -> the earliest due time (ms) at which it decided anything but that it wasn't in force yet."""
+    found = store.query(
+        f"SELECT rule, toUnixTimestamp64Milli(min(due_time)) AS since FROM {TRIGGERS.name} "
+        "WHERE status != 'suppressed' GROUP BY rule"
+    )
+    return {str(rule): int(since) for rule, since in found.iter_rows()}
 
 
 def _handover(store: Store, partition: str, settled: int, first: int) -> int:

@@ -113,9 +113,9 @@ class LiveRun:
             self._deployed = state.deployed()
             now = int(time.time() * 1000)
             for rule in self._rules:
-                # What a rule had to say before, another run has said; what came due since then is still to be sent.
-                was_live = self._plan is not None and rule.name in self._plan.rules
-                self._deployed.setdefault(rule.name, self._plan.since if was_live and self._plan else now)
+                # A rule that was in force in the past goes on, with all that it decided then.
+                in_past = {} if self._plan is None else self._plan.rules
+                self._deployed.setdefault(rule.name, in_past.get(rule.name, now))
             state.keep_deployed(self._deployed)
             self._keep_beginnings(state)
             state.begin(self._identity())

@@ -22,6 +22,7 @@ from trigger_worlds import (
 )
 
 from footfall.expression import event
+from footfall.expression import field as of_profile
 from footfall.pattern import Pattern
 from footfall.shard import Settled
 from footfall.tables import TRIGGERS
@@ -84,6 +85,21 @@ def test_a_new_partition_without_a_record_is_waited_for_by_its_ticks() -> None:
     assert told_by(feed(engine, arriving(3_001, "a", "bob"), arriving(3_002, "b", "bob"), partition=1)) == [
         ("now", "bob", "fired", 0)
     ]
+
+
+def test_a_new_partition_may_tell_of_what_was_before_all_that_has_settled() -> None:
+    """It is found some time after its first records; they count, and are due when they come."""
+    with_profile = rule("seen", "next", condition=of_profile("events") == 2)
+    engine = TriggerEngine(World([[]], [NEXT], [with_profile]))
+    feed(engine, arriving(0, "d"), arriving(5_000, "d", "zed"))
+    assert engine.shards[0].settled == START + 4_989
+    engine.add_partition()
+    feed(engine, arriving(4_800, "a"), arriving(4_900, "b"), partition=1)
+    assert told_by(feed(engine, arriving(7_000, "d", "zed"))) == []
+    assert told_by(feed(engine, arriving(7_000, "d", "zoe"), partition=1)) == [("seen", "ann", "unmet", 0)]
+    assert told_by(feed(engine, arriving(7_001, "a", "bob"), arriving(7_002, "b", "bob"), partition=1)) == []
+    feed(engine, arriving(9_000, "d", "zed"))
+    assert told_by(feed(engine, arriving(9_000, "d", "zoe"), partition=1)) == [("seen", "bob", "fired", 0)]
 
 
 @settings(deadline=None, max_examples=60)

@@ -44,6 +44,16 @@ def events(partition: str, *parts: tuple[Sequence[int], datetime], table: Table 
     return pl.concat(frames)
 
 
+def _triggers() -> pl.DataFrame:
+    """Two rules, of which one was in force after a while."""
+    due = pl.Series([OLD, RECENT, LATEST, LATEST], dtype=TRIGGERS.schema["due_time"])
+    return rows(TRIGGERS, 4).with_columns(
+        rule=pl.Series(["a", "a", "a", "b"]),
+        due_time=due,
+        status=pl.Series(["suppressed", "fired", "unmet", "suppressed"]),
+    )
+
+
 @pytest.fixture(scope="module")
 def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store that a live run has filled, and before it a replay."""
@@ -63,7 +73,7 @@ def dsn(tmp_path_factory: pytest.TempPathFactory) -> str:
             store.insert(EVENTS, frame)
         store.insert(LATE_EVENTS, events("events/0001", ([9], OLD), table=LATE_EVENTS))
         store.insert(DEAD_LETTERS, events("events/0001", ([10], OLD), table=DEAD_LETTERS))
-        store.insert(TRIGGERS, rows(TRIGGERS, 3).with_columns(rule=pl.Series(["a", "b", "a"])))
+        store.insert(TRIGGERS, _triggers())
     finally:
         store.close()
     return f"chdb://{folder}"
@@ -91,7 +101,7 @@ def test_a_topic_takes_over_at_the_first_offset_that_may_be_missing(plan: Histor
     }  # fmt: skip
     assert plan.notes == ("events/0003: offsets 10 to 19 are in neither the store nor the topic",)
     assert plan.since == LATEST_MS - OVERLAP_MS
-    assert plan.rules == {"a", "b"}
+    assert plan.rules == {"a": int(RECENT.timestamp() * 1000)}
 
 
 def test_what_is_no_topics_is_a_past_of_its_own(plan: HistoryPlan) -> None:

@@ -84,3 +84,14 @@ def test_a_reluctant_end_comes_where_a_greedy_loop_before_it_forbids_to_leave_it
         matches, _ = _engine(spec, stream)
         assert [match.taken for match in matches] == [(("a", 0), ("b", 1), ("c", 2))]
         assert matches == list(find_matches(spec, stream.events).matches)
+
+
+def test_a_partial_match_waits_in_vain_for_an_alternation_as_for_a_single_stage() -> None:
+    until = LoopSpec(most=None, until=2, has_until=True)
+    single = StageSpec("b", "strict", 2, until)
+    choices = StageSpec("c", "strict", loop=until, choices=tuple(StageSpec(n, "begin", 2) for n in "de"))
+    stream = Stream(((0, 0, 1),), 5)
+    for last in (single, choices):
+        spec = PatternSpec("p", (StageSpec("a", "begin", 1), last), within_ms=5, gives_timeouts=True)
+        _, timed_out = _engine(spec, stream)
+        assert timed_out == find_matches(spec, stream.events, stream.end).timed_out == {(5, (("a", 0),))}

@@ -232,7 +232,7 @@ def test_ticks_release_what_is_due_and_change_no_answer(settle_step: int) -> Non
     arrived = [replace(record, arrival=record.time) for record in records]
     quiet = replace(at(5_000, "d", "zed"), arrival=START + 5_000)
     world = World(
-        [[*arrived, quiet]], [SEEN, LEFT], [rule(delay=100, withdrawn_by=event == "b"), rule("l", "left")]
+        [[*arrived, quiet]], [SEEN, LEFT], [rule(delay=500, withdrawn_by=event == "b"), rule("l", "left")]
     )
     expected = decided(replace(world, partitions=[[*arrived, quiet, TO_THE_END]]))
     engine = TriggerEngine(world, settle_step=settle_step)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import polars as pl
@@ -39,6 +38,7 @@ VISITORS, DAYS = 250, 5
 PARTITIONS = 3
 PAST = 0.6
 REPEATED = 5
+KILLS = 6
 GAP_MS = 1_800_000
 DECIDED = {"sessions": "end_time", "matches": "settled_time", "triggers": "due_time"}
 OFTEN = ("--snapshot-interval", "300 ms", "--batch-size", 1_000)
@@ -218,33 +218,46 @@ def test_a_run_that_begins_with_a_store_answers_as_one_that_read_the_whole_topic
 def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
     tmp_path: Path, kafka: KafkaBroker, past: Past
 ) -> None:
-    slow = ("--snapshot-interval", "100 ms", "--batch-size", 200)
-    again = HistoryCase(tmp_path, kafka, past.topic, *slow, "--from-history", past.store)
-    random = Random(5)
-    kills = []
+    often = ("--snapshot-interval", "100 ms", "--batch-size", 500)
+    again = HistoryCase(tmp_path, kafka, past.topic, *often, "--from-history", past.store)
+    kills: list[tuple[int, int]] = []
     with running(again) as case:
         leg = case.start()
         case.wait_until_ready(leg)
-        for number in range(10):
-            at = case.records()
-            kills.append((at, case.said(leg).count("goes on live")))
-            if number % 3:
+        for number in range(KILLS):
+            before, crossed = case.records(), _crossings(case, leg)
+            # The first time in the past, then as soon as one more of the partitions goes from there to the topic.
+            due = (
+                partial(_has_moved, case, leg, before)
+                if number == 0
+                else partial(_has_crossed, case, leg, crossed, past)
+            )
+            assert wait_until(due, LIMIT), case.said(leg)
+            kills.append((case.records(), _crossings(case, leg) - crossed))
+            if number % 2:
                 leg.kill(*leg.workers())
             else:
                 case.kill(leg, "all")
                 leg = case.start()
-            # From one start to the next the run gets a little further: through its past, then into the topic.
-            assert wait_until(partial(_has_moved, case, leg, at), LIMIT), case.said(leg)
-            time.sleep(random.uniform(0, 0.2))
         case.wait_until_settled(leg)
         answers = case.answers(case.stop(leg))
-    print(kills)
+    assert kills[0][0] < past.records
+    assert sum(crossed for _, crossed in kills[1:]) > 1, kills
     assert_same(past, kafka, again, answers)
+
+
+def _crossings(case: LiveCase, leg: Started) -> int:
+    """How often a partition has gone from its past to its topic since the leg began."""
+    return case.said(leg).count("goes on live")
 
 
 def _has_moved(case: LiveCase, leg: Started, at: int) -> bool:
     assert leg.process.poll() is None, case.said(leg)
     return case.records() > at
+
+
+def _has_crossed(case: LiveCase, leg: Started, crossed: int, past: Past) -> bool:
+    return _crossings(case, leg) > crossed or _has_moved(case, leg, past.records)
 
 
 def test_a_run_that_begins_with_files_goes_on_with_the_topic(
