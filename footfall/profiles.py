@@ -241,7 +241,7 @@ class Profiles:
         if now.count:
             self._write(now)
         # The end of all input is no time at which anything gets old.
-        if now.until < FOREVER - 1:
+        if NEVER < now.until < FOREVER - 1:
             self._sweep(now.until)
 
     def _write(self, now: _Round) -> None:

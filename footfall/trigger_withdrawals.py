@@ -13,7 +13,8 @@ from footfall.envelope import SCHEMA
 from footfall.errors import UsageError
 from footfall.expression import Expression
 
-MOST_CONDITIONS = 64
+MOST_CONDITIONS = 61
+"""Of the 64 that a word of the events' masks has room for, sessions take three."""
 WITHDRAWAL_SCHEMA = pl.Schema({"visitor_id": pl.String(), "time": pl.Int64(), "bits": pl.UInt64()})
 """Withdrawing events: who, when (ms), and as bit i whether the i-th condition takes it."""
 

@@ -218,12 +218,11 @@ def test_a_run_that_begins_with_a_store_answers_as_one_that_read_the_whole_topic
 def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
     tmp_path: Path, kafka: KafkaBroker, past: Past
 ) -> None:
-    often = ("--snapshot-interval", "100 ms", "--batch-size", 500)
+    often = ("--snapshot-interval", "100 ms", "--batch-size", 200)
     again = HistoryCase(tmp_path, kafka, past.topic, *often, "--from-history", past.store)
     kills: list[tuple[int, int]] = []
     with running(again) as case:
         leg = case.start()
-        case.wait_until_ready(leg)
         for number in range(KILLS):
             before, crossed = case.records(), _crossings(case, leg)
             # The first time in the past, then as soon as one more of the partitions goes from there to the topic.
@@ -241,8 +240,9 @@ def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
                 leg = case.start()
         case.wait_until_settled(leg)
         answers = case.answers(case.stop(leg))
-    assert kills[0][0] < past.records
-    assert sum(crossed for _, crossed in kills[1:]) > 1, kills
+    # Some kills came before all partitions had gone over, or before a snapshot knew that they had.
+    crossings = [crossed for _, crossed in kills]
+    assert sum(crossings) > PARTITIONS or any(0 < each < PARTITIONS for each in crossings), kills
     assert_same(past, kafka, again, answers)
 
 
