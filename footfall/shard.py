@@ -202,11 +202,7 @@ class Shard:
         """Early messages, with nothing settled."""
         if not told.rows.height:
             return []
-        triggers = (
-            _NO_TRIGGERS
-            if self.triggers is None
-            else self.triggers.tell(self._of_rules(told.rows))
-        )
+        triggers = _NO_TRIGGERS if self.triggers is None else self.triggers.tell(self._of_rules(told.rows))
         return [Settled(None, _NO_SESSIONS, told.rows, triggers)]
 
     def _of_rules(self, matches: pl.DataFrame) -> pl.DataFrame:
