@@ -33,6 +33,7 @@ from live_runs import (
 
 from footfall.history_plan import OVERLAP_MS
 from footfall.store import open_store, parse_dsn
+from footfall.tables import TABLES
 
 VISITORS, DAYS = 250, 5
 PARTITIONS = 3
@@ -200,11 +201,37 @@ def assert_same(past: Past, kafka: KafkaBroker, case: LiveCase, answers: Answers
     assert_all_is_sent_once_and_nothing_of_the_past(past.whole, past.sent, messages(kafka, case), past.since)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+def copied(past: Past, folder: Path) -> str:
+    """The past's store once more, for a run that writes to it."""
+    dsn = f"chdb://{folder / 'store'}"
+    store = open_store(parse_dsn(past.store), wait_for_owner=30, create=False)
+    try:
+        frames = {
+            table: store.query(f"SELECT {', '.join(table.schema.names())} FROM {table.name}").cast(
+                table.schema
+            )
+            for table in TABLES
+        }
+    finally:
+        store.close()
+    store = open_store(parse_dsn(dsn))
+    try:
+        store.migrate()
+        for table, frame in frames.items():
+            store.insert(table, frame)
+    finally:
+        store.close()
+    return dsn
+
+
+@pytest.mark.parametrize(("workers", "itself"), [(1, False), (2, True)])
 def test_a_run_that_begins_with_a_store_answers_as_one_that_read_the_whole_topic(
-    tmp_path: Path, kafka: KafkaBroker, past: Past, workers: int
+    tmp_path: Path, kafka: KafkaBroker, past: Past, *, workers: int, itself: bool
 ) -> None:
-    again = HistoryCase(tmp_path, kafka, past.topic, *OFTEN, "--from-history", past.store)
+    store = copied(past, tmp_path) if itself else ""
+    again = HistoryCase(
+        tmp_path, kafka, past.topic, *OFTEN, "--from-history", store or past.store, store=store
+    )
     with running(again) as case:
         leg = case.start(workers)
         case.wait_until_settled(leg)
@@ -219,7 +246,8 @@ def test_a_run_that_is_killed_around_the_handover_answers_as_one_that_is_not(
     tmp_path: Path, kafka: KafkaBroker, past: Past
 ) -> None:
     often = ("--snapshot-interval", "100 ms", "--batch-size", 200)
-    again = HistoryCase(tmp_path, kafka, past.topic, *often, "--from-history", past.store)
+    store = copied(past, tmp_path)
+    again = HistoryCase(tmp_path, kafka, past.topic, *often, "--from-history", store, store=store)
     kills: list[tuple[int, int]] = []
     with running(again) as case:
         leg = case.start()
