@@ -6,14 +6,14 @@
 A backlog of a past (200 events of a second, visits of 16) lies in a topic of ten partitions; `footfall live`, early
 answers included, begins with nothing. Sustained is what it does from the first record (or from being ready, if that is
 sooner) until every event is in the store, no row waits and the lag is 0; the start is told beside it. Rows go to the
-store once a snapshot (every 10 s) has made them durable, and a sink says how it stands once a second: so much later the
-end is seen, which is why a backlog should take a minute; the rate until all is read is told as well. Then the run is stopped in order, production goes on
-at half of that rate, the run is started again after the pause, and what counts is the time until its lag is what half
-a second brings, while production goes on. All of it with one worker and with more, each with a topic of its own. By
-default with all shipped patterns and rules, which are made to fire in the past; with `--patterns
-benchmarks/journey1_patterns` with the three of journey-1 alone. Beside each rate stands that of the decoding alone,
-taken in the same run: msgspec, typed, one thread, nothing kept. What comes after `--` goes to `footfall live`. Exits
-with 1 if a goal is missed, or the store doesn't have each event once.
+store once a snapshot (every 10 s) has made them durable, and a sink says how it stands once a second: so much later
+the end is seen, which is why a backlog should take a minute; the rate until all is read is told as well. Then the run
+is stopped in order, production goes on at half of that rate, the run is started again after the pause, and what counts
+is the time until its lag is what half a second brings, while production goes on. All of it with one worker and with
+more, each with a topic of its own. By default with all shipped patterns and rules, which are made to fire in the past;
+with `--patterns benchmarks/journey1_patterns` with the three of journey-1 alone. Beside each rate stands that of the
+decoding alone, taken in the same run: msgspec, typed, one thread, nothing kept. What comes after `--` goes to `footfall
+live`. Exits with 1 if a goal is missed, or the store doesn't have each event once.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Random patterns, all features together, and random streams of a visitor's events, for Hypothesis.
 
 The patterns are those that Flink's rules allow: not-stages neither first, nor optional or looping, nor behind an
-optional stage; greedy on single stages alone and without combinations, no optional stage directly behind a greedy one; until on
-unbounded loops alone; a trailing not_followed_by with `within` or a time of its own; a group has a stage that must come. What comes
-first may be absences.
+optional stage; greedy on single stages alone and without combinations, no optional stage directly behind a greedy
+one; until on unbounded loops alone; a trailing not_followed_by with `within` or a time of its own; a group has a stage
+that must come. What comes first may be absences.
 """
 
 from collections.abc import Iterable

@@ -186,6 +186,11 @@ def past(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaBroker, records: 
             feed.flush()
             goal = int(PAST * len(records))
             assert wait_until(lambda: case.records() >= goal, LIMIT), case.said(leg)
+            # What the store hasn't taken yet isn't in it, and would be read from the topic.
+            written = wait_until(
+                lambda: (case.total("sink_rows_total", having="store") or 0) > 0.95 * goal, LIMIT
+            )
+            assert written, case.metrics()
             case.stop(leg)
         sent = messages(kafka, case)
         feed.seal(PARTITIONS)
