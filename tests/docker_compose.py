@@ -13,19 +13,26 @@ from pathlib import Path
 VERSION = "v2.40.3"
 MODULE = "github.com/docker/compose/v2/cmd"
 BUILD_SECONDS = 1200
+LACKING = "no Docker Compose"
+"""How the reason of a skip begins that CI allows: a machine need not have Go, or reach its modules."""
+
+
+class ModuleAwayError(RuntimeError):
+    """The Go module can't be fetched."""
 
 
 def missing() -> str | None:
     """What this machine lacks for building Docker Compose, or None."""
     if _program().exists() or shutil.which("go"):
         return None
-    return "no go on the PATH, which Docker Compose is built with"
+    return f"{LACKING}: no go on the PATH to build it with"
 
 
 def docker_compose() -> Path:
     """The program; built now if it isn't there yet (safe in parallel processes).
 
     Raises:
+        ModuleAwayError: its module can't be fetched.
         RuntimeError: it can't be built.
     """
     program = _program()
@@ -35,7 +42,10 @@ def docker_compose() -> Path:
         if not program.exists():
             with tempfile.TemporaryDirectory(dir=program.parent) as folder:
                 _go(folder, "mod", "init", "compose")
-                _go(folder, "get", "-tool", f"{MODULE}@{VERSION}")
+                try:
+                    _go(folder, "get", "-tool", f"{MODULE}@{VERSION}")
+                except RuntimeError as error:
+                    raise ModuleAwayError(f"{LACKING}: its module can't be fetched: {error}") from error
                 _go(folder, "build", "-o", "docker-compose", MODULE)
                 Path(folder, "docker-compose").rename(program)
     return program

@@ -11,14 +11,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from compose_file import COMPOSE, PASSWORDS, services, settings_of
-from docker_compose import BUILD_SECONDS, docker_compose, missing
+from docker_compose import BUILD_SECONDS, ModuleAwayError, docker_compose, missing
 
 
 @pytest.fixture(scope="module")
 def program() -> Path:
     if lacking := missing():
         pytest.skip(lacking)
-    return docker_compose()
+    try:
+        return docker_compose()
+    except ModuleAwayError as error:
+        pytest.skip(str(error))
 
 
 def config(program: Path, profiles: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
