@@ -5,6 +5,7 @@ round's end those of the events that stay.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,19 @@ class KeptEvent(NamedTuple):
     values: tuple[Any, ...] | None
 
 
-class _Round(NamedTuple):
+@dataclass(slots=True)
+class _Round:
     rows: list[int]
     places: Places
     values: Values
+    known: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+
+    def evaluate(self, numbers: Sequence[int]) -> None:
+        """Evaluate the values of those events, by their numbers in the round."""
+        if numbers:
+            frame = self.values(self.places[numbers])
+            found = frame.rows() if frame.width else [()] * len(numbers)
+            self.known.update(zip((self.rows[number] for number in numbers), found, strict=True))
 
 
 class KeptEvents(dict[int, KeptEvent]):
@@ -51,33 +61,27 @@ class KeptEvents(dict[int, KeptEvent]):
         """The value of an event in a slot."""
         values = self[row].values
         if values is None and self._round is not None:
-            self._evaluate(range(len(self._round.rows)))
-            values = self[row].values
+            if not self._round.known:
+                self._round.evaluate(range(len(self._round.rows)))
+            values = self._round.known[row]
         return None if values is None else values[slot]
 
     def end_round(self, stay: Collection[int], *, for_good: bool) -> None:
         """Let go of the round's events but those that stay; unless it is `for_good`, their values may be missing."""
-        if self._round is None:
+        now, self._round = self._round, None
+        if now is None:
             return
         left = []
-        for number, row in enumerate(self._round.rows):
+        for number, row in enumerate(now.rows):
             if row not in stay:
                 self.pop(row, None)
-            elif self[row].values is None:
+            elif row not in now.known:
                 left.append(number)
         if for_good:
-            self._evaluate(left)
-        self._round = None
-
-    def _evaluate(self, numbers: Sequence[int]) -> None:
-        if self._round is None or not numbers:
-            return
-        rows, places, values = self._round
-        frame = values(places[numbers])
-        found = frame.rows() if frame.width else [()] * len(numbers)
-        for number, known in zip(numbers, found, strict=True):
-            if (event := self.get(rows[number])) is not None:
-                self[rows[number]] = event._replace(values=known)
+            now.evaluate(left)
+        for row, values in now.known.items():
+            if (event := self.get(row)) is not None:
+                self[row] = event._replace(values=values)
 
     def only(self, rows: Iterable[int]) -> "KeptEvents":
         """Those of these rows."""
