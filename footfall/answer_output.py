@@ -11,34 +11,47 @@ from typing import Any
 import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from footfall.control_table import control_rows
 from footfall.input import Letters
+from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import PartitionDone, ShardDone, Tell
 from footfall.shard import Settled
 from footfall.sink import Sink
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
 
 Outgoing = Settled | Letters
 Item = tuple[str, Outgoing]
 
 
 class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
-    """One shard's way out: to every sink, and to the parent."""
+    """One shard's way out: to every sink, and to the parent. One part tells of the control records, too."""
 
-    def __init__(self, part: str, resume: bytes | None, sinks: Sequence[Sink], tell: Tell) -> None:
+    def __init__(
+        self,
+        part: str,
+        resume: bytes | None,
+        sinks: Sequence[Sink],
+        tell: Tell,
+        in_force: PlanInForce | None = None,
+    ) -> None:
         self._part = part
         self._sinks = sinks
         self._tell = tell
+        self._in_force = in_force
+        self._records_told = 0
         self._done: list[PartitionDone | ShardDone] = []
-        states: list[Any] = [None] * len(sinks)
+        states: dict[str, Any] = {}
         if resume is not None:
             states, self._done = pickle.loads(resume)  # noqa: S301 - our own state
-        for sink, state in zip(sinks, states, strict=True):
-            sink.open_part(part, state)
+        for sink in sinks:
+            # A sink that the run didn't have before begins afresh.
+            sink.open_part(part, states.get(sink.name))
         for message in self._done:
             tell(message)
 
     def write_batch(self, values: list[Outgoing]) -> None:
         """Hand rows to the sinks; they block only when they are full."""
+        self._write_controls()
         for value in values:
             if isinstance(value, Letters):
                 self._write(LATE_EVENTS, value.late)
@@ -52,6 +65,13 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
                 self._done.append(value.done)
                 self._tell(value.done)
 
+    def _write_controls(self) -> None:
+        """Write the control records that are new to this process; the same rows again change nothing."""
+        records = () if self._in_force is None else self._in_force.now.records
+        if len(records) > self._records_told:
+            self._write(CONTROLS, control_rows(records[self._records_told :]))
+            self._records_told = len(records)
+
     def _write(self, table: Table, frame: pl.DataFrame | None) -> None:
         if frame is not None and frame.height and self._sinks:
             rows = frame.select(table.schema.names())
@@ -60,13 +80,22 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
 
     def snapshot(self) -> bytes:
         """Make all durable."""
-        return pickle.dumps(([sink.flush(self._part) for sink in self._sinks], self._done), protocol=5)
+        states = {sink.name: sink.flush(self._part) for sink in self._sinks}
+        return pickle.dumps((states, self._done), protocol=5)
 
 
 class AnswerOutput(FixedPartitionedSink[Outgoing, bytes]):
     """The sink of the dataflow; its sinks belong to this process and are shared by its parts."""
 
-    def __init__(self, shard_names: tuple[str, ...], sinks: Sequence[Sink], tell: Tell) -> None:
+    def __init__(
+        self,
+        shard_names: tuple[str, ...],
+        sinks: Sequence[Sink],
+        tell: Tell,
+        in_force: PlanInForce | None = None,
+    ) -> None:
+        """Make it; with `in_force`, the first shard's part writes the control records, too."""
+        self._in_force = in_force
         self._numbers = {name: number for number, name in enumerate(shard_names)}
         self._sinks = sinks
         self._tell = tell
@@ -81,4 +110,5 @@ class AnswerOutput(FixedPartitionedSink[Outgoing, bytes]):
 
     def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> OutputPart:
         """Open a part, afresh or as the last snapshot left it."""
-        return OutputPart(for_part, resume_state, self._sinks, self._tell)
+        in_force = None if self._numbers[for_part] else self._in_force
+        return OutputPart(for_part, resume_state, self._sinks, self._tell, in_force)

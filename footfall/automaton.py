@@ -22,6 +22,7 @@ from footfall.automaton_graph import (
     Wait,
 )
 from footfall.automaton_states import Guard, MoveKind, StartAbsence, State
+from footfall.clock import FOREVER
 from footfall.errors import PatternError
 from footfall.pattern_spec import Contiguity, LoopSpec, PatternSpec, StageSpec, Test
 
@@ -62,11 +63,13 @@ class Automaton:
         has_steps: some moves are bound to the time since the last taken event.
         parts: for each name, a group's included, the numbers of the stages that take its events.
         permuted: for each stage number, the number of its permutation's first stage; empty without permutations.
+        begins_until: events from this time (ms) on begin no match.
     """
 
-    def __init__(self, spec: PatternSpec) -> None:
+    def __init__(self, spec: PatternSpec, *, begins_until: int = FOREVER) -> None:
         compiling = _Compiling(spec)
         self.spec = spec
+        self.begins_until = begins_until
         self.states: tuple[State, ...] = Flattening(compiling.start(), keeps_apart=spec.gives_timeouts).states
         self.stages = tuple(compiling.stages)
         self.parts = compiling.parts

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
 from footfall.automaton_prefilter import FEED, IF_LIVE, SEEN, SKIP, WAIT, SeenEvents
 from footfall.clock import FOREVER
+from footfall.clock import NEVER as BEFORE_ALL
 from footfall.condition_words import WORD_BITS
 from footfall.event_batch import Events
 from footfall.kept_events import KeptEvents, Values
@@ -34,7 +35,8 @@ _WORD = (1 << WORD_BITS) - 1
 class AutomatonMatcher:
     """The automata of a shard's visitors.
 
-    State kept across a restart: all of it but the plan, which `settle` gives anew; it must be an equal one.
+    State kept across a restart: all of it but the plan, which `settle` gives anew; it must be an equal one, or one that
+    has grown from it (`go_on_with`).
 
     Attributes:
         next_due: nothing changes before this time without an event.
@@ -161,6 +163,8 @@ class AutomatonMatcher:
                 np.concatenate([events["visitor_low"][awaited], np.array(waiting, np.uint64)])
             )
             awaited |= np.isin(events["visitor_low"], visitors)
+        if planned.begins_from != BEFORE_ALL:
+            awaited &= events["time"] >= planned.begins_from
         return np.flatnonzero(awaited & (places_of >= 0))
 
     def _feed(
@@ -186,7 +190,7 @@ class AutomatonMatcher:
             if visitor is None:
                 if not (mask & automaton.interest or automaton.starts_blank or automaton.spec.looks_back):
                     continue
-                if not may_begin:
+                if not may_begin or time >= automaton.begins_until:
                     turned_away.append(at)
                     continue
                 visitor = self._begun(plan, planned, key, time, out)
@@ -381,6 +385,22 @@ class AutomatonMatcher:
                     rows.update(waiting.records["row"][waiting.records["spent"] == 0].tolist())
         forked._taken = self._taken.only(rows)
         return forked
+
+    def go_on_with(self, plan: AutomatonPlan, words: int, settled: int) -> None:
+        """Go on with a plan that has grown from the one so far, and masks of that many words.
+
+        All up to the time `settled` has been taken. Patterns that begin no more keep only what is under way.
+        """
+        self._frozen += [(key, visitor.snapshot()) for key, visitor in self._visitors.items()]
+        self._frozen = [
+            (key, kept)
+            for key, kept in self._frozen
+            if kept.partials or kept.held or settled < plan.planned(key[0]).automaton.begins_until
+        ]
+        live = {key for key, _ in self._frozen}
+        self._last = {key: time for key, time in self._last.items() if key in live}
+        self._visitors, self._values, self._due, self._memories = {}, {}, [], []
+        self._waiting = {number: seen.widened(words) for number, seen in self._waiting.items()}
 
     def _adopt(self, planned: PlannedAutomaton, key: _Key, automaton: VisitorAutomaton) -> None:
         self._visitors[key] = automaton

@@ -12,11 +12,13 @@ import polars as pl
 from footfall.automaton import Automaton
 from footfall.automaton_prefilter import Prefilter
 from footfall.automaton_states import MoveKind
+from footfall.clock import NEVER
 from footfall.envelope import SCHEMA
 from footfall.expression import field
 from footfall.match_outputs import outputs_text
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import BitOf, EventValues, Output, lower, lower_outputs
+from footfall.pattern_sets import PlacedPattern
 from footfall.pattern_spec import PatternSpec
 from footfall.row_frames import whole_rows
 from footfall.visitor_automaton import Match
@@ -40,6 +42,7 @@ class PlannedAutomaton:
             must not come before the start, and what `prev` goes back to (`within`, or a day); None if it doesn't.
         outputs: for each output of a match, how it is made.
         prefilter: what must be there before an automaton is begun; None where it is begun with the first event.
+        begins_from: it sees only events at this time (ms) or later; the automaton knows when it begins no more.
     """
 
     number: int
@@ -50,6 +53,7 @@ class PlannedAutomaton:
     memory_ms: int | None
     outputs: dict[str, Output]
     prefilter: Prefilter | None
+    begins_from: int = NEVER
 
     def stage_number(self, stage: str) -> int:
         """The number of a stage that takes events, by its name."""
@@ -85,7 +89,7 @@ def _prefilter(automaton: Automaton) -> Prefilter | None:
     if least is None or least < _WORTH_WAITING:
         return None
     begun_by, taken_by = (reduce(or_, (move.guard.need for move in moves), 0) for moves in (begins, takes))
-    return Prefilter(least, spec.within_ms, begun_by, taken_by, absent, absent_ms)
+    return Prefilter(least, spec.within_ms, begun_by, taken_by, absent, absent_ms, automaton.begins_until)
 
 
 def _least(automaton: Automaton) -> int | None:
@@ -134,10 +138,27 @@ class AutomatonPlan:
             PatternError: a pattern can't be compiled.
         """
         values = EventValues()
+        placed = [(number, PlacedPattern(pattern)) for number, pattern in patterns]
+        planned = cls.planned_of(placed, bit_of, same_fields, values)
+        return cls(tuple(planned), len(same_fields), values, limit)
+
+    @staticmethod
+    def planned_of(
+        patterns: Sequence[tuple[int, PlacedPattern]],
+        bit_of: BitOf,
+        same_fields: Sequence[str],
+        values: EventValues,
+    ) -> list[PlannedAutomaton]:
+        """Compile patterns for a plan with those values, which get what the patterns' tests read.
+
+        Raises:
+            PatternError: a pattern can't be compiled.
+        """
         planned = []
-        for number, pattern in patterns:
+        for number, placed in patterns:
+            pattern = placed.pattern
             spec = lower(pattern, bit_of, values)
-            automaton = Automaton(spec)
+            automaton = Automaton(spec, begins_until=placed.begins_until)
             # Ties in another order than the events' own would count otherwise.
             prefilter = _prefilter(automaton) if pattern.ties_by is None else None
             last = pattern.stages[-1]
@@ -152,9 +173,10 @@ class AutomatonPlan:
                     _memory(spec) if prefilter is None else None,
                     lower_outputs(pattern, values),
                     prefilter,
+                    placed.begins_from,
                 )
             )
-        return cls(tuple(planned), len(same_fields), values, limit)
+        return planned
 
     @property
     def columns(self) -> frozenset[str]:

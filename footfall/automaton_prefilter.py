@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from footfall.clock import FOREVER
 from footfall.compiled import compiled
 from footfall.condition_words import WORD_BITS
 from footfall.record_arrays import join_records, keep_records, take_records
@@ -54,6 +55,11 @@ class SeenEvents:
         """Those that the mask names."""
         return SeenEvents(keep_records(self.records, mask), self.masks[mask])
 
+    def widened(self, words: int) -> "SeenEvents":
+        """The same with masks of that many words, the new ones empty."""
+        more = words - self.masks.shape[1]
+        return self if not more else SeenEvents(self.records, np.pad(self.masks, ((0, 0), (0, more))))
+
     def followed_by(self, later: "SeenEvents") -> "SeenEvents":
         """These, and then the others."""
         if not self.records.size:
@@ -93,6 +99,7 @@ class Prefilter:
         takes: the bits of which each taken event has one.
         absent: the bits of which an event has one that must not come before the first; 0 where none matters.
         absent_ms: for how long.
+        begins_until: events from this time (ms) on begin nothing.
     """
 
     least: int
@@ -101,6 +108,7 @@ class Prefilter:
     takes: int
     absent: int
     absent_ms: int
+    begins_until: int = FOREVER
 
     def decide(
         self, seen: SeenEvents, live: npt.NDArray[np.bool_], until: int
@@ -118,7 +126,7 @@ class Prefilter:
         unspent = records["spent"] == 0
         kinds = np.zeros(records.size, np.int8)
         kinds[seen.having(self.takes) & unspent] |= _TAKES
-        kinds[seen.having(self.begins) & unspent] |= _BEGINS
+        kinds[seen.having(self.begins) & unspent & (records["time"] < self.begins_until)] |= _BEGINS
         kinds[seen.having(self.absent)] |= _ABSENT
         _decide(order, records, kinds, live, self.least, (self.within_ms, self.absent_ms), until, fates)
         fates[~unspent] = SKIP

@@ -20,6 +20,7 @@ from footfall.cli_live import add_live
 from footfall.cli_patterns import add_patterns
 from footfall.duration import parse_duration
 from footfall.errors import FootfallError, UsageError
+from footfall.setting_kinds import closest
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,7 +36,19 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument errors as everywhere: one line, exit code 2."""
+    """Argument errors as everywhere: one line, exit code 2. Flags are written in full."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> tuple[Any, list[str]]:
+        """Parse as the base class does, but tell here, where the subcommand is known, what it can't use."""
+        parsed, rest = super().parse_known_args(*arguments, **options)
+        if rest:
+            flag = next((each.partition("=")[0] for each in rest if each.startswith("--")), None)
+            near = "" if flag is None else closest(flag, [*self._option_string_actions])
+            self.error(f"unrecognized arguments: {' '.join(rest)}{near}")
+        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")

@@ -1,7 +1,7 @@
 """Settings as flags of a command, and what the commands share."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from footfall.settings import SettingInfo, Settings, load_settings, setting_infos
@@ -54,25 +54,32 @@ LIVE_SETTINGS = (
     "webhook_secret",
     "spool_limit",
     "partition_check",
+    "pattern_check",
     "metrics",
     "log_format",
 )
 """The settings of a command on Kafka, and of a live run."""
 
+LIVE_STATE = "footfall-live"
+"""The state folder of a live run that names none."""
 
-def add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """Give a command the flags of these settings."""
+
+def add_settings(
+    parser: argparse.ArgumentParser, names: Sequence[str], defaults: Mapping[str, str] | None = None
+) -> None:
+    """Give a command the flags of these settings; `defaults` are shown for those that it has others for."""
     infos = {info.name: info for info in setting_infos()}
     group = parser.add_argument_group("settings", "each can also stand in footfall.toml or in FOOTFALL_*")
     group.add_argument(
         "--config", metavar="FILE", help="the settings file (default: footfall.toml, if it is there)"
     )
     for name in names:
-        _add_setting(group, infos[name])
+        info = infos[name]
+        _add_setting(group, info, (defaults or {}).get(name, info.default))
 
 
-def _add_setting(group: Any, info: SettingInfo) -> None:
-    help_text = f"{info.about} (default: {info.default or 'none'})".replace("%", "%%")
+def _add_setting(group: Any, info: SettingInfo, default: str) -> None:
+    help_text = f"{info.about} (default: {default or 'none'})".replace("%", "%%")
     if info.kind == "true or false":
         group.add_argument(
             info.flag,

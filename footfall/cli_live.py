@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from footfall.cli_flags import KAFKA_SETTINGS, LIVE_SETTINGS, add_settings, chosen_settings
+from footfall.cli_flags import KAFKA_SETTINGS, LIVE_SETTINGS, LIVE_STATE, add_settings, chosen_settings
 from footfall.errors import UsageError
 
 _EXAMPLES = """\
@@ -39,7 +39,7 @@ def add_live(commands: Any) -> None:
         help="build the state from the past first: a store (chdb://FOLDER, clickhouse://...) or files; may be given "
         "several times, for an empty --state folder",
     )
-    add_settings(live, LIVE_SETTINGS)
+    add_settings(live, LIVE_SETTINGS, {"state": LIVE_STATE})
     live.set_defaults(command=_live)
 
     topics = commands.add_parser(

@@ -127,14 +127,14 @@ def add_patterns(commands: Any) -> None:
 def _patterns_list(arguments: argparse.Namespace) -> int:
     from footfall.pattern_list import print_patterns  # noqa: PLC0415
 
-    print_patterns(chosen_settings(arguments, ("patterns",)).patterns, as_json=arguments.json)
+    print_patterns(chosen_settings(arguments, ("patterns",)).pattern_folder, as_json=arguments.json)
     return _DONE
 
 
 def _patterns_show(arguments: argparse.Namespace) -> int:
     from footfall.pattern_show import show_pattern  # noqa: PLC0415
 
-    folder = chosen_settings(arguments, ("patterns",)).patterns
+    folder = chosen_settings(arguments, ("patterns",)).pattern_folder
     show_pattern(folder, arguments.name, svg=arguments.svg, as_json=arguments.json)
     return _DONE
 
@@ -172,6 +172,7 @@ def _patterns_new(arguments: argparse.Namespace) -> int:
 
     # As a setting the folder must be there; here it is made.
     given = arguments.patterns
-    folder = Path(given) if given else chosen_settings(arguments, ("patterns",)).patterns
+    is_new = given and "://" not in given
+    folder = Path(given) if is_new else chosen_settings(arguments, ("patterns",)).pattern_folder
     write_pattern(folder, arguments.name)
     return _DONE

@@ -16,17 +16,16 @@ from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 from bytewax.recovery import init_db_dir
 
 from footfall.clock import FOREVER
-from footfall.dataflow import FlowParts, flow_parts, pattern_plan, trigger_settings
+from footfall.dataflow import FlowParts, flow_parts, plan_in_force
 from footfall.errors import UsageError
-from footfall.input import ReadAhead
 from footfall.input_source import open_live_source
 from footfall.live_watch import Expected, LiveWatch, LogTo
-from footfall.pattern_files import load_patterns, load_rules
+from footfall.pattern_source import pattern_history
 from footfall.placement import shard_names
+from footfall.read_ahead import ReadAhead
 from footfall.run_messages import Message, Pacer, WorkerStarted
 from footfall.run_sinks import new_sinks
 from footfall.settings import Settings, load_settings
@@ -53,13 +52,12 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
         raise UsageError("a live run reads Kafka: set FOOTFALL_KAFKA=HOST:PORT")
     stop = _stopped_by_signals()  # first, since what is registered first is done last at the exit
     number, members = _place(sys.argv[1:] if arguments is None else arguments)
-    patterns, rules = load_patterns(settings.patterns), load_rules(settings.patterns)
+    controls = pattern_history(settings.patterns, settings)
     source = open_live_source(settings)
     order = WorkerOrder(
         settings=settings,
         source=source,
-        patterns=patterns,
-        rules=rules,
+        controls=controls,
         flow="live",
         recovery=None if settings.state is None else _recovery(settings.state, number),
         spool=None if settings.state is None else settings.state / "spool",
@@ -75,17 +73,15 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
             watch(message)
 
     tell = Pacer(note, worker=number)
-    plan = pattern_plan(settings, patterns, rules)
     parts = flow_parts(
         settings,
         source,
-        plan,
+        plan_in_force(settings, controls, order.profiles, live=True),
         new_sinks(order, tell),
         tell=tell,
         stop=stop,
         # Who reads the other partitions can't be seen from here: each process keeps its own in step.
-        ahead=ReadAhead(np.full(len(source.partitions()), FOREVER, np.int64), settings.read_ahead),
-        triggers=trigger_settings(settings, plan, rules, {}, order.profiles),
+        ahead=ReadAhead.alone([FOREVER] * len(source.partitions()), settings.read_ahead),
     )
     watch(WorkerStarted(0, time.monotonic()))  # to this watch, the process is the run
     return parts

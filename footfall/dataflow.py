@@ -6,29 +6,32 @@ Flows (in `flows/`) only connect these; what they are made of is decided here, f
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bytewax.operators import StatefulBatchLogic
 
 from footfall.answer_output import AnswerOutput
 from footfall.clock import ClockSettings
+from footfall.control_record import ControlRecord
 from footfall.envelope import SCHEMA
 from footfall.errors import UsageError
 from footfall.event_batch import ShardBatch
 from footfall.event_names import EventNames
 from footfall.expression import Expression, event
 from footfall.formats import Decoder, format_by_name
-from footfall.input import FormatMaker, InputSettings, Item, Letters, ReadAhead, RecordInput
+from footfall.input import FormatMaker, InputSettings, Item, Letters, RecordInput
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
 from footfall.placement import shard_names
+from footfall.plan_in_force import PlanInForce
+from footfall.read_ahead import ReadAhead
 from footfall.records import RecordSource
 from footfall.run_messages import Tell
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
-from footfall.shard_triggers import TriggerSettings, withdrawal_conditions
+from footfall.shard_triggers import RuleSet, TriggerSettings, withdrawal_conditions
 from footfall.sink import Sink
 from footfall.stored_records import STORED, StoredRecords
 from footfall.trigger_rule import TriggerRule
@@ -43,10 +46,17 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
     """A shard as Bytewax keeps it, under the shard's name."""
 
     def __init__(
-        self, settings: ShardSettings, names: tuple[str, ...], *, recoverable: bool, tell: Tell | None = None
+        self,
+        settings: ShardSettings,
+        names: tuple[str, ...],
+        *,
+        in_force: PlanInForce,
+        recoverable: bool,
+        tell: Tell | None = None,
     ) -> None:
         """Make the step; with `tell`, it says every second or so where the shard stands, and at last."""
-        self._settings = settings
+        self._fixed = settings
+        self._in_force = in_force
         self._names = names
         self._recoverable = recoverable
         self._tell = tell
@@ -57,18 +67,25 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
     def resumed(self, state: bytes) -> "ShardStep":
         """This step with the state of the last snapshot."""
         if state:
-            self._shard = Shard.restore(self._settings, state)
+            self._shard = Shard.restore(self._settings(), state)
             self._tell_status()
         return self
 
     def on_batch(self, values: list[ShardBatch]) -> tuple[list[Settled], bool]:
         """Take batches, give out what they settle; the shard stays for as long as the run does."""
         if self._shard is None:
-            self._shard = Shard(self._names[values[0].shard], self._settings)
+            self._shard = Shard(self._names[values[0].shard], self._settings())
+        elif max(batch.generation for batch in values) > self._shard.settings.plan.generation:
+            now = self._in_force.now
+            self._shard.go_on_with(now.plan, now.triggers)
         settled = self._shard.take(values)
         if self._tell is not None and time.monotonic() >= self._told + _STATUS_SECONDS:
             self._tell_status()
         return settled, StatefulBatchLogic.RETAIN
+
+    def _settings(self) -> ShardSettings:
+        now = self._in_force.now
+        return replace(self._fixed, plan=now.plan, triggers=now.triggers)
 
     def on_eof(self) -> tuple[list[Settled], bool]:
         """Say where the shard stands when the input has stopped."""
@@ -134,6 +151,29 @@ def pattern_plan(
     return PatternPlan.compile(patterns, reserved=reserved, limit=settings.partial_limit)
 
 
+def plan_in_force(
+    settings: Settings, records: Sequence[ControlRecord], profiles: Path | None = None, *, live: bool = False
+) -> PlanInForce:
+    """The compiled patterns and the rules of all control records, one after the other.
+
+    `profiles` is the folder for visitors' profiles where they aren't to be part of the snapshots. A `live` run may get
+    more records, so it is ready for rules even if it has none.
+
+    Raises:
+        PatternError: a pattern can't be compiled.
+        UsageError: the rules have too many conditions on withdrawing events.
+    """
+    first, *later = records
+    plan = pattern_plan(settings, first.patterns, first.rules)
+    triggers = trigger_settings(settings, plan, first.rules, first.deployed, profiles)
+    if triggers is None and (live or any(record.rules for record in later)):
+        triggers = _triggers_of(settings, plan, (), {}, profiles)
+    in_force = PlanInForce(plan, triggers, (first,))
+    for record in later:
+        in_force.take_up(record)
+    return in_force
+
+
 def trigger_settings(
     settings: Settings,
     plan: PatternPlan,
@@ -146,45 +186,54 @@ def trigger_settings(
     `plan` was made with the rules, `deployed` says when each was first deployed (ms), `profiles` is the folder for
     visitors' profiles where they aren't to be part of the snapshots.
     """
-    if not rules:
-        return None
-    first_bit = len(session_conditions(settings))
+    return _triggers_of(settings, plan, rules, deployed, profiles) if rules else None
+
+
+def _triggers_of(
+    settings: Settings,
+    plan: PatternPlan,
+    rules: Sequence[TriggerRule],
+    deployed: Mapping[str, int],
+    profiles: Path | None,
+) -> TriggerSettings:
+    withdrawals = withdrawal_conditions(tuple(rules), plan.patterns)
+    first = RuleSet(tuple(rules), plan.patterns, dict(deployed))
     return TriggerSettings(
-        tuple(rules), plan.patterns, first_bit, dict(deployed), settings.profile_horizon, profiles
+        (first,), {each.key(): plan.bit(each) for each in withdrawals}, settings.profile_horizon, profiles
     )
 
 
 def flow_parts(
     settings: Settings,
     source: RecordSource,
-    plan: PatternPlan,
+    in_force: PlanInForce,
     sinks: Sequence[Sink],
     *,
     tell: Tell,
     stop: threading.Event,
     ahead: ReadAhead,
-    triggers: TriggerSettings | None = None,
 ) -> FlowParts:
     """The parts of one worker's dataflow; its compiled loops are loaded.
 
     Args:
         settings: the run's settings.
         source: the records.
-        plan: `pattern_plan(settings, patterns, rules)`.
+        in_force: the compiled patterns and the rules, which may get more while the flow runs.
         sinks: this process's sinks, not opened yet; none if the rows aren't wanted.
         tell: takes progress and totals.
         stop: once set, the input ends where it is.
         ahead: shared by all workers, so that partitions are read in step.
-        triggers: `trigger_settings(...)`, of the rules that `plan` was made with.
     """
+    plan, triggers = in_force.now.plan, in_force.now.triggers
     names = shard_names(settings.shards)
-    stored = tuple(SCHEMA) if sinks else ()
+    # What patterns come while the flow runs may ask for any column.
+    stored = tuple(SCHEMA) if sinks or source.live else ()
     event_names = EventNames.load(settings.event_names)
     input_settings = InputSettings(
         source=source,
         new_format=_NamedFormat(settings.format, event_names),
         clock=ClockSettings(settings.lateness, settings.idle_bound, settings.future_jump),
-        plan=plan,
+        in_force=in_force,
         shard_names=names,
         batch_size=settings.batch_size,
         read_ahead=settings.read_ahead,
@@ -208,11 +257,17 @@ def flow_parts(
     recoverable = settings.state is not None
 
     def new_shard(state: bytes | None) -> ShardStep:
-        step = ShardStep(shard_settings, names, recoverable=recoverable, tell=tell if source.live else None)
+        step = ShardStep(
+            shard_settings,
+            names,
+            in_force=in_force,
+            recoverable=recoverable,
+            tell=tell if source.live else None,
+        )
         return step if state is None else step.resumed(state)
 
     return FlowParts(
         source=RecordInput(input_settings, ahead=ahead, tell=tell, stop=stop),
         new_shard=new_shard,
-        sink=AnswerOutput(names, sinks, tell),
+        sink=AnswerOutput(names, sinks, tell, in_force if source.live else None),
     )

@@ -88,6 +88,13 @@ class Told:
     rows: pl.DataFrame
     watermarks: npt.NDArray[np.int64]
 
+    def parted(self, until: int) -> tuple["Told", "Told"]:
+        """Those that come before anything is settled later than that time, and the others."""
+        count = int(np.searchsorted(self.watermarks, until, side="right"))
+        return Told(self.rows[:count], self.watermarks[:count]), Told(
+            self.rows[count:], self.watermarks[count:]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Runs:

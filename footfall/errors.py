@@ -132,6 +132,18 @@ class BrokerError(FootfallError):
         super().__init__(message)
 
 
+class ControlError(FootfallError):
+    """A control record isn't one, can't be used by this version of Footfall, or can't be read or written.
+
+    Attributes:
+        where: the place it was read from or was to be written to, such as a topic and an offset.
+    """
+
+    def __init__(self, message: str, *, where: str) -> None:
+        self.where = where
+        super().__init__(f"{where}: {message}")
+
+
 class StateError(FootfallError):
     """A run's state folder belongs to another run, another version, or is damaged."""
 
@@ -170,6 +182,12 @@ class SinkError(FootfallError):
     def __init__(self, message: str, *, table: str | None = None) -> None:
         self.table = table
         super().__init__(message if table is None else f"table {table}: {message}")
+
+
+class RestartError(SinkError):
+    """A sink can't go on in this process, but workers that start again from the last snapshot may: nothing is lost."""
+
+    exit_code = 75
 
 
 class SpoolDamageError(SinkError):

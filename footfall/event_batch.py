@@ -78,6 +78,7 @@ class ShardBatch:
         watermarks: for each event the partition's watermark before it was taken; None where nothing asks for it.
         arrival: the latest arrival (ms) that the partition has had, or the time up to which a live one has been read to
             its end; `NEVER` where neither is known.
+        generation: that of the plan by which masks and lanes were made.
     """
 
     shard: int
@@ -89,6 +90,7 @@ class ShardBatch:
     rows: pl.DataFrame
     watermarks: npt.NDArray[np.int64] | None = None
     arrival: int = NEVER
+    generation: int = 0
 
 
 @compiled
@@ -181,7 +183,10 @@ def split_by_shard(
     watermarks = frame[WATERMARK].to_numpy() if WATERMARK in frame.columns else None
     frame = filled_columns(frame[columns])
     if shards == 1:
-        return [ShardBatch(0, partition, watermark, ended, events, lanes, frame, watermarks, arrival)]
+        only = ShardBatch(
+            0, partition, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation
+        )
+        return [only]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
     order = np.empty(frame.height, np.int64)
@@ -196,7 +201,18 @@ def split_by_shard(
         rows = frame.slice(start, end - start)
         before = None if watermarks is None else watermarks[part]
         batches.append(
-            ShardBatch(shard, partition, watermark, ended, events[part], lanes[part], rows, before, arrival)
+            ShardBatch(
+                shard,
+                partition,
+                watermark,
+                ended,
+                events[part],
+                lanes[part],
+                rows,
+                before,
+                arrival,
+                plan.generation,
+            )
         )
     return batches
 
@@ -222,6 +238,7 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
         batch.rows.slice(0, middle),
         before[:middle],
         batch.arrival,
+        batch.generation,
     )
     events, lanes, rows = batch.events[middle:], batch.lanes[middle:], batch.rows.slice(middle)
     second = ShardBatch(
@@ -234,5 +251,6 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
         rows,
         before[middle:],
         batch.arrival,
+        batch.generation,
     )
     return [first], [second]

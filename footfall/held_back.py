@@ -9,7 +9,7 @@ The rule goes by event time and by positions alone, so that a restart holds back
 What is decided at `since` or later is sent, even if it comes of events that lie before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -17,6 +17,7 @@ import polars as pl
 from footfall.clock import FOREVER
 from footfall.sink import Sink
 from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.trigger_rule import TriggerRule
 
 _DECIDED = {MATCHES.name: "settled_time", TRIGGERS.name: "decided_time", SESSIONS.name: "end_time"}
 
@@ -80,6 +81,15 @@ class HoldingSink(Sink):
     def flush(self, part: str) -> object:
         """See `Sink`."""
         return self._sink.flush(part)
+
+    @property
+    def name(self) -> str:
+        """That of the sink."""
+        return self._sink.name
+
+    def go_by(self, rules: Sequence[TriggerRule]) -> None:
+        """Tell the sink."""
+        self._sink.go_by(rules)
 
     def close(self) -> None:
         """See `Sink`."""

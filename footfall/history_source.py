@@ -146,10 +146,10 @@ class PastAndLiveReader(RecordReader):
         """See `RecordReader.read_until`: nothing is promised before the topic is read."""
         return self._reader.read_until() if self._where == _LIVE else None
 
-    def note_arrival(self, time: int) -> None:
-        """See `RecordReader.note_arrival`: what the past says of arrivals says nothing of the topic's clock."""
+    def note_dating(self, *, own: bool) -> None:
+        """See `RecordReader.note_dating`: what the past says of arrivals says nothing of the topic's clock."""
         if self._where == _LIVE:
-            self._reader.note_arrival(time)
+            self._reader.note_dating(own=own)
 
     def lag(self) -> int | None:
         """How many records there are behind the position; of the past, how many offsets to its end."""

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
@@ -22,7 +21,9 @@ from footfall.envelope import SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
 from footfall.formats import Decoder
 from footfall.pattern_plan import PatternPlan
-from footfall.records import RecordReader, RecordSource
+from footfall.plan_in_force import PlanInForce
+from footfall.read_ahead import ReadAhead
+from footfall.records import RecordBlock, RecordReader, RecordSource
 from footfall.run_messages import PartitionDone, Progress, Tell
 
 _WAIT = timedelta(milliseconds=2)
@@ -56,7 +57,7 @@ class InputSettings:
         source: where records come from.
         new_format: makes a format, given its name (None: the run's own) and the envelope columns that are wanted.
         clock: the partitions' clock bounds.
-        plan: the compiled patterns.
+        in_force: the compiled patterns, which may get more while the run goes on.
         shard_names: the shards' names, which are the keys of what comes out.
         batch_size: records in one read, at most.
         read_ahead: how far (ms of event time) a partition may be ahead of the slowest.
@@ -67,23 +68,21 @@ class InputSettings:
     source: RecordSource
     new_format: "FormatMaker"
     clock: ClockSettings
-    plan: PatternPlan
+    in_force: PlanInForce
     shard_names: tuple[str, ...]
     batch_size: int
     read_ahead: int
     event_columns: tuple[str, ...]
     early: bool = False
 
-    @property
-    def decoded_columns(self) -> tuple[str, ...]:
+    def decoded_columns(self, plan: PatternPlan) -> tuple[str, ...]:
         """The columns to decode: what is stored, quoted, or matched on."""
-        wanted = {*self.event_columns, *ENGINE_COLUMNS, *self.plan.columns, "event"}
+        wanted = {*self.event_columns, *ENGINE_COLUMNS, *plan.columns, "event"}
         return tuple(name for name in SCHEMA if name in wanted - _FILLED_LATER)
 
-    @property
-    def row_columns(self) -> tuple[str, ...]:
+    def row_columns(self, plan: PatternPlan) -> tuple[str, ...]:
         """The columns of the rows that travel on to the shards."""
-        wanted = {*self.event_columns, *QUOTED, *self.plan.row_columns}
+        wanted = {*self.event_columns, *QUOTED, *plan.row_columns}
         return tuple(name for name in SCHEMA if name in wanted)
 
 
@@ -93,34 +92,6 @@ class FormatMaker:
     def __call__(self, name: str | None, columns: frozenset[str]) -> Decoder:
         """A new format of that name (None: the run's own) that decodes these envelope columns."""
         raise NotImplementedError
-
-
-class ReadAhead:
-    """How far each partition has been read, in event time, so that all are read in step.
-
-    The table is an array of int64, one cell a partition: `NEVER` before its first event, `FOREVER` when it has
-    ended. Processes share it as a mapped file; each cell has one writer, and a stale read does no harm.
-    """
-
-    def __init__(self, cells: npt.NDArray[np.int64], bound: int) -> None:
-        self._cells = cells
-        self._bound = bound
-
-    def note(self, partition: int, time: int) -> None:
-        """This partition has been read up to that event time."""
-        self._cells[partition] = time
-
-    def must_wait(self, before: int) -> bool:
-        """Whether a partition must let the others catch up.
-
-        `before` is the event time that it had been read up to before its last batch (`NEVER`: it has read one at
-        most). So it may be one batch further ahead of the slowest than the bound says: a batch often spans more
-        event time than the bound, and partitions that are read in turns would wait for each other at every one.
-        """
-        if before == NEVER:
-            return False
-        slowest = int(self._cells.min())
-        return slowest != FOREVER and (slowest == NEVER or before > slowest + self._bound)
 
 
 @dataclass(slots=True)
@@ -164,15 +135,32 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._position = position
         self._formats: dict[str | None, Decoder] = {}
         self._reader: RecordReader | None = None
-        self._columns = list(settings.decoded_columns)
-        self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
+        self._go_by(settings.in_force.now.plan)
         self._live = settings.source.is_live(partition)
         tell(self._progress())
         ahead.note(self._number, NEVER)
         if self._done:
             ahead.note(self._number, FOREVER)
+            ahead.leave(self._number, self._reached)
         elif resume is not None:
             ahead.note(self._number, self._clock.max_event_time)
+
+    def _go_by(self, plan: PatternPlan) -> None:
+        self._plan = plan
+        if self._settings.event_columns and self._formats:
+            return  # all columns are decoded
+        self._columns = list(self._settings.decoded_columns(plan))
+        self._row_columns = list(self._settings.row_columns(plan))
+        self._blank = pl.DataFrame(schema={name: SCHEMA[name] for name in self._columns})
+        self._formats = {}
+
+    @property
+    def _reached(self) -> int:
+        """Up to when (ms) anything of the partition may have been taken or settled.
+
+        The watermark of one that is quiet, or whose events come long after they happened, is ahead of all of them.
+        """
+        return max(self._clock.max_event_time, self._clock.watermark)
 
     def next_batch(self) -> Sequence[Item]:
         """Read, decode and split the next records."""
@@ -181,9 +169,12 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             self.close()
             raise StopIteration
         self._quiet = False
-        self._waits = self._ahead.must_wait(self._before)
+        self._waits = self._ahead.is_held(self._number, self._reached) or self._ahead.must_wait(self._before)
         if self._waits:
             return []
+        plan = self._settings.in_force.now.plan
+        if plan is not self._plan:
+            self._go_by(plan)
         if self._reader is None:
             self._reader = self._settings.source.open(self._name, self._position)
         before = self._clock.max_event_time
@@ -200,12 +191,12 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._ahead.note(self._number, FOREVER if ended or self._quiet else self._clock.max_event_time)
         self._tell_progress()
         arrival = self._clock.last_arrival
-        if self._live and arrival != NEVER and not self._quiet:
-            self._reader.note_arrival(arrival)
+        if self._live and self._dated is not None:
+            self._reader.note_dating(own=self._dated)
         batches = split_by_shard(
             events,
-            self._settings.plan,
-            list(self._settings.row_columns),
+            plan,
+            self._row_columns,
             self._number,
             len(self._settings.shard_names),
             watermark=self._clock.watermark,
@@ -216,6 +207,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         items: list[Item] = [(names[batch.shard], batch) for batch in batches]
         if ended:
             self._done = True
+            self._ahead.leave(self._number, self._reached)
             letters.done = self._last_word()
         if letters.late is not None or letters.dead is not None or letters.done is not None:
             items.append((names[self._number % len(names)], letters))
@@ -235,6 +227,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         """Read and decode a batch, in blocks that stay in the processor's cache; whether the partition has ended."""
         decoded, dead = [self._blank], []
         left, ended = self._settings.batch_size, False
+        self._dated: bool | None = None
         if self._live:
             # A backlog is read in steps that leave the other partitions, and snapshots, their turn.
             left = min(left, _BLOCK)
@@ -248,6 +241,8 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
             left -= block.count
             if out.events.height:
                 decoded.append(out.events[self._columns])
+                if self._live:
+                    self._dated = _date_themselves(block, out.events) or bool(self._dated)
             if out.dead.height:
                 dead.append(out.dead)
         if dead:
@@ -257,7 +252,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
 
     def _format_of(self, name: str | None) -> Decoder:
         if name not in self._formats:
-            wanted = frozenset(self._settings.decoded_columns)
+            wanted = frozenset(self._columns)
             self._formats[name] = self._settings.new_format(name, wanted)
         return self._formats[name]
 
@@ -336,6 +331,17 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _date_themselves(block: RecordBlock, events: pl.DataFrame) -> bool:
+    """Whether an event of the block has another arrival than the transport gave it."""
+    arrivals = events["arrival_time"].to_physical()
+    if block.arrivals is None:
+        return arrivals.null_count() < events.height
+    given = block.arrivals
+    if events.height < block.count:
+        given = given[np.searchsorted(block.offsets_of_records(), events["source_offset"].to_numpy())]
+    return not np.array_equal(arrivals.to_numpy(), given)
 
 
 def _known(time: int) -> int | None:

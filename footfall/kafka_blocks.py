@@ -49,9 +49,10 @@ def take_block(
     (ms, or ISO 8601) before the broker's time, which counts only where it is the time of the append.
     """
     own_arrivals: list[int | None] = []
+    headers = _headers(messages)
     # Reading a header is slow, but asking whether there is any isn't.
-    if any(map(Message.headers, messages)):
-        messages, topic_format, own_arrivals = _same_headers(messages, topic_format)
+    if any(headers):
+        messages, topic_format, own_arrivals = _same_headers(messages, headers, topic_format)
     count = len(messages)
     times = np.fromiter(chain.from_iterable(map(Message.timestamp, messages)), np.int64, 2 * count)
     appended = times[::2] == TIMESTAMP_LOG_APPEND_TIME
@@ -110,34 +111,57 @@ def _joined(messages: Sequence[Message]) -> tuple[bytes, dict[int, int]]:
     return data, oversized
 
 
+_Headers = dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None
+
+
+def _headers(messages: Sequence[Message]) -> list[_Headers]:
+    """Each message's headers; none where one's name isn't UTF-8, at which the client fails."""
+    found: list[_Headers] = []
+    left = iter(messages)
+    while True:
+        try:
+            found.extend(map(Message.headers, left))
+        except SystemError:
+            message = messages[len(found)]
+            _LOGGER.debug(
+                "%s/%s, offset %s: a header's name isn't UTF-8; its headers are left out",
+                message.topic(), message.partition(), message.offset(),
+            )  # fmt: skip
+            # What the client has made of them so far isn't whole, and to be seen by nobody.
+            message.set_headers([])
+            found.append(None)
+        else:
+            return found
+
+
 def _same_headers(
-    messages: Sequence[Message], topic_format: str | None
+    messages: Sequence[Message], headers: Sequence[_Headers], topic_format: str | None
 ) -> tuple[Sequence[Message], str | None, list[int | None]]:
     """The messages up to the first that names another format, that format, and the arrivals that headers give."""
     arrivals: list[int | None] = []
-    first = _format_of(messages[0], topic_format)
+    first: str | None = None
     for row, message in enumerate(messages):
-        if row and _format_of(message, topic_format) != first:
+        # The last one of a name counts, as Kafka's own lastHeader has it.
+        own = dict(headers[row] or ())
+        named = _format_of(own, topic_format)
+        if not row:
+            first = named
+        elif named != first:
             return messages[:row], first, arrivals
-        arrivals.append(_arrival_of(message))
+        arrivals.append(_arrival_of(own, message))
     return messages, first, arrivals
 
 
-def _headers(message: Message) -> Mapping[str, bytes | str | None]:
-    # The last one counts, as Kafka's own lastHeader has it.
-    return dict(message.headers() or ())
-
-
-def _format_of(message: Message, topic_format: str | None) -> str | None:
-    value = _headers(message).get(FORMAT_HEADER)
+def _format_of(headers: Mapping[str, bytes | str | None], topic_format: str | None) -> str | None:
+    value = headers.get(FORMAT_HEADER)
     if value is None:
         return topic_format
     text = value if isinstance(value, str) else value.decode("ascii", "replace")
     return text.strip()[:_LONGEST_FORMAT] or topic_format
 
 
-def _arrival_of(message: Message) -> int | None:
-    value = _headers(message).get(ARRIVAL_HEADER)
+def _arrival_of(headers: Mapping[str, bytes | str | None], message: Message) -> int | None:
+    value = headers.get(ARRIVAL_HEADER)
     if value is None:
         return None
     text = (value if isinstance(value, str) else value.decode("ascii", "replace")).strip()

@@ -13,6 +13,10 @@ Two things are appended before they can be read: records that aren't on all repl
 **The clocks.** T is this machine's time. A record that was received at R with the arrival A says that the arrivals'
 clock is behind this one by R - A at most, since no record is received before it arrived. The smallest such
 difference is taken off, of the last minutes, since clocks drift.
+
+**Records that date themselves** (by a field or header, as a republisher's do) may have been on their way for any time:
+whoever sent them may have been cut off. Where the last records did so, nothing is promised, and what waits for the
+partition waits for its next record.
 """
 
 import time
@@ -51,11 +55,14 @@ class PartitionEnd:
     Args:
         broker_dated: the topic's records are dated by the broker when it appends them; None: that isn't known.
         margin_ms: taken off each promise (see the module).
-        own_delay: what `own_delay` was when the reading stopped earlier.
+        dates_itself: what `dates_itself` was when the reading stopped earlier.
+
+    Attributes:
+        dates_itself: whether the last records had arrivals of their own.
     """
 
     def __init__(
-        self, *, broker_dated: bool | None, margin_ms: int = MARGIN_MS, own_delay: int | None = None
+        self, *, broker_dated: bool | None, margin_ms: int = MARGIN_MS, dates_itself: bool = False
     ) -> None:
         self.at_end = False
         self.asking = False
@@ -63,7 +70,7 @@ class PartitionEnd:
         self._margin = margin_ms
         self._asked = 0
         self._reached: int | None = None
-        self._own = _Delay(own_delay)
+        self.dates_itself = dates_itself
         self._fresh = _Delay()
         self._any = _Delay()
 
@@ -82,13 +89,11 @@ class PartitionEnd:
         """Records came."""
         self.at_end = False
 
-    def observe(self, received: int, *, own: int | None, broker: int | None, waited: bool) -> None:
-        """Records that were received at that time (ms): the latest of their arrivals, by who gave it.
+    def observe(self, received: int, *, broker: int | None, waited: bool) -> None:
+        """Records that were received at that time (ms), and the latest arrival that the broker gave one of them.
 
         `waited`: the reader stood at the end before them.
         """
-        if own is not None:
-            self._own.note(received, own)
         if broker is not None:
             self._broker_dated = True
             self._any.note(received, broker)
@@ -96,27 +101,13 @@ class PartitionEnd:
             if waited:
                 self._fresh.note(received, broker)
 
-    def note_own(self, received: int, arrival: int) -> None:
-        """A record that was received at that time (ms) had an arrival of its own."""
-        self._own.note(received, arrival)
-
-    @property
-    def own_delay(self) -> int | None:
-        """The smallest difference (ms) between receipt and arrival, of records that have arrivals of their own."""
-        return self._own.least
-
     def until(self) -> int | None:
         """The time (ms) before which nothing arrives any more, by the arrivals' clock; None if nothing is known."""
-        if not self.at_end or self._reached is None:
+        if not self.at_end or self._reached is None or self.dates_itself or not self._broker_dated:
             return None
-        behind = [each for each in (self._own.least, self._broker_behind()) if each is not None]
-        if not behind or (self._own.least is None and not self._broker_dated):
-            return None
-        return self._reached - max(behind) - self._margin
+        return self._reached - self._broker_behind() - self._margin
 
-    def _broker_behind(self) -> int | None:
-        if not self._broker_dated:
-            return None
+    def _broker_behind(self) -> int:
         if self._fresh.least is not None:
             return self._fresh.least
         return UNSEEN_MS if self._any.least is None else min(self._any.least, UNSEEN_MS)

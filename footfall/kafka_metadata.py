@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -55,10 +56,12 @@ class KafkaMetadata:
 
     def __init__(self, client: KafkaClient, timeout: float = 30.0) -> None:
         self._timeout = timeout
-        self._trouble: KafkaError | None = None
+        # What went wrong with the connections. It stands apart from this object, which the client would else keep
+        # alive, and so itself, threads and sockets included, until the garbage collector comes by.
+        self._troubles: list[KafkaError] = []
         self._servers = client.servers
         try:
-            self._admin = AdminClient(client.admin_config() | {"error_cb": self._note})
+            self._admin = AdminClient(client.admin_config() | {"error_cb": partial(_note, self._troubles)})
         except KafkaException as error:
             raise broker_error(error, "setting up a client") from error
 
@@ -136,45 +139,69 @@ class KafkaMetadata:
             return future.result(timeout=self._timeout + _LATER)
         except KafkaException as error:
             failed = broker_error(error, f"{doing} at {self._servers}")
+            # The future holds the error, whose traceback would hold the future, and with it the client.
+            error.with_traceback(None)
             # A request that wasn't sent in time doesn't say why.
             self._admin.poll(0)
-            if self._trouble is not None and failed.code in _SILENCE:
-                why = f"Kafka, {doing} at {self._servers}: {explain(self._trouble)}"
-                raise BrokerError(why, code=self._trouble.name(), retriable=failed.retriable) from error
+            if self._troubles and failed.code in _SILENCE:
+                trouble = self._troubles[-1]
+                why = f"Kafka, {doing} at {self._servers}: {explain(trouble)}"
+                raise BrokerError(why, code=trouble.name(), retriable=failed.retriable) from error
             raise failed from error
         except FutureTimeoutError as error:
             text = f"Kafka, {doing} at {self._servers}: no answer in {self._timeout:g} s"
             raise BrokerError(text, code="_TIMED_OUT", retriable=True) from error
 
-    def _note(self, error: KafkaError) -> None:
-        if error.name() != "_ALL_BROKERS_DOWN" or self._trouble is None:
-            self._trouble = error
+
+def _note(troubles: list[KafkaError], error: KafkaError) -> None:
+    """Keep the latest trouble; that all brokers are down comes after the reason why."""
+    if error.name() != "_ALL_BROKERS_DOWN" or not troubles:
+        troubles[:] = [error]
 
 
 class TopicCheck:
-    """Asks whether a topic is still there, without waiting for the answer; at most one question is under way."""
+    """Asks whether a topic is still there, without waiting for the answer; readers of one thread may share it.
+
+    At most one question is under way. It pickles, without what it has asked.
+    """
 
     def __init__(self, client: KafkaClient, topic: str) -> None:
         self._client = client
         self._topic = topic
         self._admin: AdminClient | None = None
         self._future: Future[Any] | None = None
+        self._asked = float("-inf")
+        self._answers = 0
+        self._latest: TopicFacts | KafkaError | None = None
 
-    def ask(self) -> None:
-        """Ask, if no answer is awaited."""
-        if self._future is None:
-            if self._admin is None:
-                self._admin = AdminClient(self._client.admin_config())
-            names = TopicCollection([self._topic])
-            self._future = self._admin.describe_topics(names, request_timeout=_CHECK_SECONDS)[self._topic]
+    def __reduce__(self) -> "tuple[type[TopicCheck], tuple[KafkaClient, str]]":
+        return TopicCheck, (self._client, self._topic)
 
-    def answer(self) -> TopicFacts | KafkaError | None:
-        """What the cluster answered; None: nothing yet."""
-        if self._future is None or not self._future.done():
-            return None
-        future, self._future = self._future, None
-        try:
-            topic = future.result()
-        except KafkaException as error:
-            return error_of(error)
-        return TopicFacts(str(topic.topic_id or ""), len(topic.partitions))
+    def renew(self) -> int:
+        """Let the next `ask` ask, whenever it was done last; how often the cluster has answered so far."""
+        self._asked = float("-inf")
+        return self._answers
+
+    def ask(self, every: float) -> None:
+        """Ask, if no answer is awaited, and nobody has asked for so many seconds."""
+        now = time.monotonic()
+        if self._future is not None or now - self._asked < every:
+            return
+        self._asked = now
+        if self._admin is None:
+            self._admin = AdminClient(self._client.admin_config())
+        names = TopicCollection([self._topic])
+        self._future = self._admin.describe_topics(names, request_timeout=_CHECK_SECONDS)[self._topic]
+
+    def answer(self) -> tuple[int, TopicFacts | KafkaError | None]:
+        """How often the cluster has answered, and what it answered last; None: nothing yet."""
+        if self._future is not None and self._future.done():
+            future, self._future = self._future, None
+            self._answers += 1
+            try:
+                topic = future.result()
+            except KafkaException as error:
+                self._latest = error_of(error)
+            else:
+                self._latest = TopicFacts(str(topic.topic_id or ""), len(topic.partitions))
+        return self._answers, self._latest

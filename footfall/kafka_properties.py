@@ -126,7 +126,7 @@ def check_properties(found: Properties, *, servers_given: bool) -> list[str]:
             problems.append(f"{found.lines[name]}: {name} {wrong}")
     if problems:
         return problems
-    for kind, more in ((Consumer, {"group.id": "check"}), (Producer, {})):
+    for kind, more in ((Consumer, {"group.id": "check"}), (Producer, {"enable.idempotence": "true"})):
         message = _refused(kind, found.values | more)
         if message is not None:
             text = found.scrubbed(message).partition(": ")[2] or found.scrubbed(message)

@@ -25,6 +25,7 @@ _BLOCK_BYTES = 4 << 20
 _ASK_SECONDS = 0.5
 _WAIT_SECONDS = 0.1
 _DOUBT_SECONDS = 5.0
+_SURE_SECONDS = 30.0
 _ASK_BROKER_SECONDS = 10.0
 _TUNING: dict[str, Any] = {
     # What is fetched ahead, which bounds a reader's memory. A full queue is filled again at once: librdkafka would wait
@@ -55,12 +56,12 @@ class KafkaPosition(NamedTuple):
     Attributes:
         offset: the next record's, or less where there is a gap.
         bytes: what has been read so far.
-        own_delay: see `PartitionEnd.own_delay`.
+        dates_itself: see `PartitionEnd.dates_itself`.
     """
 
     offset: int
     bytes: int = 0
-    own_delay: int | None = None
+    dates_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class ReaderSettings:
         broker_dated: whether the broker dates the records (LogAppendTime); None: unknown.
         patience: for how long (s) nothing may come from Kafka before a bounded read fails.
         margin_ms: see `PartitionEnd`.
+        check: asks for the topic; shared by the topic's readers. None: the reader has one of its own.
     """
 
     client: KafkaClient
@@ -90,6 +92,7 @@ class ReaderSettings:
     broker_dated: bool | None = None
     patience: float = 60.0
     margin_ms: int = MARGIN_MS
+    check: TopicCheck | None = None
 
 
 class KafkaReader(RecordReader):
@@ -110,23 +113,23 @@ class KafkaReader(RecordReader):
     ) -> None:
         self._settings = settings
         self._live = settings.end is None
-        self._offset, self._bytes, own_delay = position
+        self._offset, self._bytes, dates_itself = position
         self._expected = self._offset
         self._held: list[Message] = []
         self._received = 0
         self._waited = False
-        self._noted: int | None = None
-        self._given: tuple[int, int] | None = None  # the arrivals handed out since the last note: from, to
+        self._own_headers = False  # since the last `note_dating`
         self._eof: int | None = None
         self._damage: SourceError | None = None
         self._trouble: KafkaError | None = None
         self._refused_since: float | None = None
         self._away = False
         self._closed = False
-        self._heard = self._asked = self._doubted = time.monotonic()
-        self._check: TopicCheck | None = None
+        self._heard = self._asked = time.monotonic()
+        self._check = settings.check or TopicCheck(settings.client, settings.topic)
+        self._checked = self._check.renew()
         self._edge = PartitionEnd(
-            broker_dated=settings.broker_dated, margin_ms=settings.margin_ms, own_delay=own_delay
+            broker_dated=settings.broker_dated, margin_ms=settings.margin_ms, dates_itself=dates_itself
         )
         self._place = TopicPartition(settings.topic, settings.number)
         self._consumer: Consumer | None = None
@@ -151,6 +154,7 @@ class KafkaReader(RecordReader):
                 raise self._damage
             if self._live:
                 self._fetch(max_records, 0.0)
+                self._doubt()
                 if not self._held:
                     self._look_idle()
             elif not self._ended():
@@ -161,9 +165,9 @@ class KafkaReader(RecordReader):
                 return None
         return self._take(max_records)
 
-    def position(self) -> tuple[int, int, int | None]:
+    def position(self) -> tuple[int, int, bool]:
         """Where the next `read` goes on: a `KafkaPosition`, as a plain tuple."""
-        return (self._offset, self._bytes, self._edge.own_delay)
+        return (self._offset, self._bytes, self._edge.dates_itself)
 
     def progress(self) -> tuple[int, None]:
         """Bytes of values read so far; the whole isn't known."""
@@ -182,12 +186,10 @@ class KafkaReader(RecordReader):
         high = self._high()
         return None if high < 0 else max(high - self._offset, 0)
 
-    def note_arrival(self, time: int) -> None:
-        """See `RecordReader.note_arrival`: `read_until` then goes by such times, if they aren't the transport's."""
-        noted, self._noted = self._noted, time
-        given, self._given = self._given, None
-        if time != noted and not (given is not None and given[0] <= time <= given[1]):
-            self._edge.note_own(self._received, time)
+    def note_dating(self, *, own: bool) -> None:
+        """See `RecordReader.note_dating`: `read_until` promises nothing after records that date themselves."""
+        self._edge.dates_itself = own or self._own_headers
+        self._own_headers = False
 
     def close(self) -> None:
         """Leave the partition; the reader reads no more."""
@@ -287,13 +289,8 @@ class KafkaReader(RecordReader):
         found = take_block(held, settings.partition, settings.topic, settings.format)
         block = found.block
         self._held = [] if found.taken == len(self._held) else self._held[found.taken :]
-        self._edge.observe(
-            self._received, own=found.own_arrival, broker=found.broker_arrival, waited=self._waited
-        )
-        if block.arrivals is not None:
-            least, most = int(block.arrivals.min()), int(block.arrivals.max())
-            given = self._given or (least, most)
-            self._given = (min(least, given[0]), max(most, given[1]))
+        self._own_headers |= found.own_arrival is not None
+        self._edge.observe(self._received, broker=found.broker_arrival, waited=self._waited)
         self._bytes += len(block.data) - block.count + sum(block.oversized.values())
         self._bytes -= KEPT_BYTES * len(block.oversized)
         last = block.first_offset + block.count - 1 if block.offsets is None else int(block.offsets[-1])
@@ -329,7 +326,6 @@ class KafkaReader(RecordReader):
         now = time.monotonic()
         if self._refused_since is not None and now - self._refused_since > self._settings.patience:
             self._damage = self._error(f"Kafka doesn't let this client in{self._why()}")
-        self._doubt()
         if self._consumer is None or not self._edge.at_end or self._edge.asking:
             return
         if now - self._asked < _ASK_SECONDS:
@@ -345,24 +341,29 @@ class KafkaReader(RecordReader):
         self._edge.ask(asked)
 
     def _doubt(self) -> None:
-        """With no word from Kafka for a while: look whether the topic is still there, of which librdkafka is silent."""
-        now = time.monotonic()
-        if now - self._heard < _DOUBT_SECONDS or self._away:
+        """Look now and then whether the topic is the one that it was, of which librdkafka is silent.
+
+        A topic that was created anew and has as many records again would go on at the old offset. When Kafka has been
+        silent for a while, the topic may be gone, so that is looked at sooner. What is held is still given out.
+        """
+        if self._away or self._damage is not None:
             return
-        if self._check is None:
-            self._check = TopicCheck(self._settings.client, self._settings.topic)
-        found = self._check.answer()
+        silent = time.monotonic() - self._heard >= _DOUBT_SECONDS
+        self._check.ask(_DOUBT_SECONDS if silent else _SURE_SECONDS)
+        answers, found = self._check.answer()
+        if answers == self._checked:
+            return
+        self._checked = answers
         if isinstance(found, KafkaError):
-            self._judge(found)
+            # A broker that has just come up may not know of a topic that it has.
+            if silent:
+                self._judge(found)
         elif found is not None:
             settings = self._settings
             if found.partitions <= settings.number or (
                 settings.topic_id and found.topic_id not in {"", settings.topic_id}
             ):
                 self._judge(KafkaError(KafkaError.UNKNOWN_TOPIC_ID))
-        if now - self._doubted > _DOUBT_SECONDS:
-            self._doubted = now
-            self._check.ask()
 
     def _high(self) -> int:
         """The high watermark that the last fetch told; negative: none yet."""
@@ -393,7 +394,7 @@ class KafkaReader(RecordReader):
         self._heard = time.monotonic()
         if self._away or self._refused_since is not None:
             self._say(logging.WARNING, "Kafka answers again")
-        self._away, self._refused_since, self._trouble, self._check = False, None, None, None
+        self._away, self._refused_since, self._trouble = False, None, None
 
     def _judge(self, error: KafkaError) -> None:
         """An error about this partition: some end the reading."""

@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from footfall.errors import SinkError
+from footfall.errors import RestartError, SinkError
 from footfall.kafka_client import KafkaClient, explain
 from footfall.kafka_refusals import FOR_GOOD, LOGIN_FAULTS, NO_TOPIC, PURGED, refused_letter
 from footfall.messages import CONTRACT_BY_TABLE, encoded_messages
@@ -211,6 +211,7 @@ class KafkaSink(Sink):
             waiting_bytes=self._waiting_bytes,
             oldest_seconds=time.monotonic() - self._moved if self._waiting else 0.0,
             errors=self.refused.total(),
+            expired=dict(self.suppressed),
         )
 
     # ---- opening
@@ -245,7 +246,8 @@ class KafkaSink(Sink):
                 producer.poll(0)
                 waited = time.monotonic() - self._moved
                 if self._login_fault or waited >= self._patience:
-                    raise SinkError(f"{self._servers} can't be used: {self._trouble}") from error
+                    kind = SinkError if self._login_fault else RestartError
+                    raise kind(f"{self._servers} can't be used: {self._trouble}") from error
                 self._say_away("is away; waiting for it")
                 producer.poll(_POLL_SECONDS)
                 continue
@@ -281,8 +283,20 @@ class KafkaSink(Sink):
         now = pl.lit(datetime.fromtimestamp(self._clock(), UTC)).cast(TRIGGERS.schema["expires_time"])
         frame = frame.filter(pl.col("status").is_in(SENT_STATUSES))
         expired = (frame["status"] == "fired") & frame.select(pl.col("expires_time") <= now).to_series()
-        self.suppressed.update(frame.filter(expired)["rule"].to_list())
+        if expired.any():
+            late = Counter(frame.filter(expired)["rule"].to_list())
+            self.suppressed.update(late)
+            for rule in late:
+                self._say_expired(rule)
         return frame.filter(~expired)
+
+    def _say_expired(self, rule: str) -> None:
+        # In the table of triggers they stand as fired: that they weren't sent is known here alone.
+        if self._is_time_to_say(f"rule {rule}"):
+            log.warning(
+                "triggers of rule %s had expired before they could be sent and aren't: %d so far",
+                rule, self.suppressed[rule],
+            )  # fmt: skip
 
     def _take(self, message: _Outgoing) -> None:
         while self._again:
@@ -356,9 +370,7 @@ class KafkaSink(Sink):
     def _refuse(self, message: _Outgoing, why: str) -> None:
         """Count a message that Kafka won't have, and put a dead letter in its place."""
         self.refused[message.topic] += 1
-        now = time.monotonic()
-        if now - self._said.get(message.topic, -_SAY_SECONDS) >= _SAY_SECONDS:
-            self._said[message.topic] = now
+        if self._is_time_to_say(f"topic {message.topic}"):
             log.warning(
                 "%s refuses a message of %d bytes for topic %r, %d for it so far: %s",
                 self._servers, len(message.value), message.topic, self.refused[message.topic], why,
@@ -372,6 +384,14 @@ class KafkaSink(Sink):
         (value,) = encoded_messages(DEAD_LETTERS, letter)
         self._waiting_bytes += len(value) - len(message.value)
         self._again.append(_Outgoing(message.part, dead, key, value))
+
+    def _is_time_to_say(self, about: str) -> bool:
+        """Whether nothing was said about it for a minute."""
+        now = time.monotonic()
+        if now - self._said.get(about, float("-inf")) < _SAY_SECONDS:
+            return False
+        self._said[about] = now
+        return True
 
     # ---- waiting
 
@@ -422,13 +442,13 @@ class KafkaSink(Sink):
             raise SinkError("the sink is closed")
         self._producer.poll(seconds)
         if self._fatal is not None:
-            raise SinkError(
+            raise RestartError(
                 f"{self._servers}: {self._fatal}; what isn't acknowledged is sent again after a restart"
             )
         stalled = time.monotonic() - self._moved if self._waiting else 0.0
         if stalled >= self._patience:
             why = f" ({self._trouble})" if self._trouble else ""
-            raise SinkError(
+            raise RestartError(
                 f"{self._servers} has acknowledged nothing for {stalled:.0f} s{why}; {self._waiting} messages wait, "
                 "and are sent again after a restart"
             )

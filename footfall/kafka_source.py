@@ -11,7 +11,7 @@ from typing import Any
 from footfall.errors import SourceError, UsageError
 from footfall.kafka_client import KafkaClient
 from footfall.kafka_end import MARGIN_MS
-from footfall.kafka_metadata import KafkaMetadata, Place, Start, TopicFacts
+from footfall.kafka_metadata import KafkaMetadata, Place, Start, TopicCheck, TopicFacts
 from footfall.kafka_reader import KafkaPosition, KafkaReader, ReaderSettings
 from footfall.records import RecordSource
 
@@ -91,6 +91,7 @@ class KafkaSource(RecordSource):
         self._partitions = _in_order(facts, options.known)
         self._cluster_id = metadata.cluster_id()
         self._topic_ids = {name: each.topic_id for name, each in facts.items()}
+        self._checks = {name: TopicCheck(client, name) for name in facts}
         self._broker_dated = metadata.broker_dated(self._topics)
         self.starts = self._find_starts(metadata)
         self.ends = {} if live else self._find_ends(metadata)
@@ -110,7 +111,7 @@ class KafkaSource(RecordSource):
         facts = KafkaMetadata(self._client, self._options.timeout).topics(self._topics)
         return sorted(set(_names(facts)) - set(self._partitions))
 
-    def open(self, partition: str, position: tuple[int, int, int | None] | None) -> KafkaReader:
+    def open(self, partition: str, position: tuple[int, int, bool] | None) -> KafkaReader:
         """A reader from that position on, or from the partition's start; it connects by and by.
 
         Raises:
@@ -129,6 +130,7 @@ class KafkaSource(RecordSource):
             broker_dated=self._broker_dated.get(topic),
             patience=self._options.patience,
             margin_ms=self._options.margin_ms,
+            check=self._checks.get(topic),
         )
         if position is not None:
             return KafkaReader(settings, KafkaPosition(*position))

@@ -14,13 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from footfall import __version__
-from footfall.errors import FootfallError, RunError, StoreUnavailableError, UsageError
+from footfall.control_log import ControlLog
+from footfall.control_record import ControlRecord
+from footfall.control_topic import ControlTopic
+from footfall.errors import (
+    BrokerError,
+    FootfallError,
+    PatternFilesError,
+    RunError,
+    StoreUnavailableError,
+    UsageError,
+)
 from footfall.input_source import open_history, open_live_source
+from footfall.kafka_client import KafkaClient
 from footfall.live_report import LiveReport, LiveTally
 from footfall.live_watch import Expected, LiveWatch, LogTo
-from footfall.pattern_files import load_patterns, load_rules
+from footfall.pattern_files import PatternFolder, read_folder
+from footfall.pattern_switch import PatternSwitch
+from footfall.pattern_watch import PatternWatch
 from footfall.placement import shard_names
-from footfall.run_messages import Message
+from footfall.run_messages import ControlTaken, Message
 from footfall.run_store import prepare_store, store_name
 from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
@@ -38,6 +51,7 @@ STATE = Path("footfall-live")
 """The state folder of a live run that names none."""
 
 MAX_QUICK_DEATHS = 8
+_CONTROL_SECONDS = 5.0
 _LOG_FORMATS: dict[str, Literal["auto", "text", "json"]] = {"auto": "auto", "text": "text", "json": "json"}
 _QUICK_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
@@ -72,8 +86,7 @@ class LiveRun:
         self._quiet = quiet
         if settings.webhook and settings.publish:
             open_target(settings.webhook, settings.webhook_secret)
-        self._patterns = load_patterns(settings.patterns)
-        self._rules = load_rules(settings.patterns)
+        self._found = _read_patterns(settings)
         self._history = tuple(redacted(each) for each in history)
         self._past = tuple(history)
         self._plan: HistoryPlan | None = None
@@ -82,7 +95,8 @@ class LiveRun:
         self._signals = StopSignals(self._pool)
         self._tally = LiveTally()
         self._added: list[str] = []
-        self._deployed: dict[str, int] = {}
+        self._log: ControlLog | None = None
+        self._switch: PatternSwitch | None = None
 
     def execute(self) -> LiveOutcome:
         """Run until a signal comes.
@@ -95,6 +109,9 @@ class LiveRun:
             state = StateFolder(settings.state or STATE)
             stack.callback(state.close)
             resumed = state.resumes(self._identity())
+            self._log = log = ControlLog(state, self._control_topic())
+            if not log.records and isinstance(self._found, FootfallError):
+                raise self._found
             kept = state.beginnings() if resumed or not self._past else {}
             stack.enter_context(self._signals.taken())
             try:
@@ -110,13 +127,15 @@ class LiveRun:
                     self._prepare_store(stack, watch)
             except KeyboardInterrupt:
                 return self._outcome(0)
-            self._deployed = state.deployed()
-            now = int(time.time() * 1000)
-            for rule in self._rules:
-                # A rule that was in force in the past goes on, with all that it decided then.
-                in_past = {} if self._plan is None else self._plan.rules
-                self._deployed.setdefault(rule.name, in_past.get(rule.name, now))
-            state.keep_deployed(self._deployed)
+            if not log.records and isinstance(self._found, PatternFolder):
+                log.add(self._first_record(log, self._found, watch))
+            self._switch = PatternSwitch(
+                settings,
+                log,
+                PatternWatch(settings.pattern_folder, settings.pattern_check / 1000),
+                self._pool,
+                watch.happened,
+            )
             self._keep_beginnings(state)
             state.begin(self._identity())
             watch.happened(
@@ -124,7 +143,7 @@ class LiveRun:
                 f"{len(self._source.partitions())} partitions, {settings.workers} workers",
             )
             self._tell_of_history(watch, resumed=resumed)
-            restarts = self._legs(state, watch)
+            restarts = self._legs(state, log, watch)
             watch.happened("run_stopped", "the last snapshot stands")
             return self._outcome(restarts)
 
@@ -174,14 +193,8 @@ class LiveRun:
             "flow": "journeys",
             "settings": self._settings.identity(),
             "inputs": self._source.identity(),
-            "patterns": {pattern.name: pattern.version for pattern in self._patterns},
-            "rules": {rule.name: rule.version for rule in self._rules},
             "shards": list(shard_names(self._settings.shards)),
             "store": store_name(self._settings),
-            "outlets": {
-                "kafka": self._settings.publish,
-                "webhook": self._settings.publish and bool(self._settings.webhook),
-            },
         }
 
     def _watching(self, *, resumed: bool) -> LiveWatch:
@@ -206,14 +219,38 @@ class LiveRun:
         except StoreUnavailableError as error:
             watch.happened("store_away", str(error), level="warning")
 
-    def _legs(self, state: StateFolder, watch: LiveWatch) -> int:
+    def _control_topic(self) -> ControlTopic | None:
+        settings = self._settings
+        if not settings.publish:
+            return None
+        client = KafkaClient(settings.kafka, settings.kafka_properties)
+        return ControlTopic(client, patience=_CONTROL_SECONDS)
+
+    def _first_record(self, log: ControlLog, found: PatternFolder, watch: LiveWatch) -> ControlRecord:
+        """What the run begins with. A rule that was deployed before, by this past or another run, goes on."""
+        now = int(time.time() * 1000)
+        deployed = dict({} if self._plan is None else self._plan.rules)
+        try:
+            for record in log.earlier():
+                for rule, since in record.deployed.items():
+                    deployed[rule] = min(since, deployed.get(rule, since))
+        except BrokerError as error:
+            watch.happened(
+                "notice",
+                f"rules count as deployed now, since the control topic can't be read: {error}",
+                level="warning",
+            )
+        names = {rule.name: deployed.get(rule.name, now) for rule in found.rules}
+        return ControlRecord(0, None, found.patterns, found.rules, names, now)
+
+    def _legs(self, state: StateFolder, log: ControlLog, watch: LiveWatch) -> int:
         """Run workers until a signal comes; how often they were started again."""
         restarts = deaths = 0
         while not self._signals.asked():
             began = time.monotonic()
             try:
-                with self._looking_for_partitions(watch):
-                    self._pool.run(self._order(state), self._noting(watch))
+                with self._looking_around(watch):
+                    self._pool.run(self._order(state, log), self._noting(watch))
             except WorkerDiedError as error:
                 if self._signals.asked():
                     break
@@ -239,15 +276,13 @@ class LiveRun:
         starts = self._source.starts
         state.keep_beginnings({name: starts[name] for name in self._source.partitions()})
 
-    def _order(self, state: StateFolder) -> WorkerOrder:
+    def _order(self, state: StateFolder, log: ControlLog) -> WorkerOrder:
         return WorkerOrder(
             settings=self._settings,
             source=self._source,
-            patterns=self._patterns,
-            rules=self._rules,
+            controls=log.records,
             flow="journeys",
             recovery=state.recovery,
-            deployed=self._deployed,
             spool=state.spool,
             profiles=state.profiles,
         )
@@ -255,6 +290,8 @@ class LiveRun:
     def _noting(self, watch: LiveWatch) -> Callable[[Message], None]:
         def note(message: Message) -> None:
             self._tally.note(message)
+            if isinstance(message, ControlTaken) and self._switch is not None:
+                self._switch.note_taken(message.worker, message.number)
             # Who watches may have gone (a terminal that was closed); the run goes on.
             with suppress(OSError):
                 watch(message)
@@ -267,8 +304,12 @@ class LiveRun:
             time.sleep(0.05)
 
     @contextmanager
-    def _looking_for_partitions(self, watch: LiveWatch) -> Iterator[None]:
-        """Within, new partitions are noticed: the workers are asked to stop, and the run goes on with all."""
+    def _looking_around(self, watch: LiveWatch) -> Iterator[None]:
+        """Within, what changes around the run is noticed.
+
+        With new partitions, the workers are asked to stop, and the run goes on with all. Changed patterns are taken up
+        while they run.
+        """
         ended = threading.Event()
         every = self._settings.partition_check / 1000
 
@@ -279,6 +320,8 @@ class LiveRun:
                     # Not told by the signal's handler, which may have interrupted whoever holds the locks.
                     watch.happened("run_stopping", "the workers take a last snapshot")
                     return
+                if self._switch is not None:
+                    self._switch.look(lambda: ended.is_set() or self._signals.asked())
                 if time.monotonic() < due:
                     continue
                 due = time.monotonic() + every
@@ -294,7 +337,7 @@ class LiveRun:
                     self._pool.ask_to_stop()
                     return
 
-        looking = threading.Thread(target=look, name="new-partitions", daemon=True)
+        looking = threading.Thread(target=look, name="looking-around", daemon=True)
         looking.start()
         try:
             yield
@@ -309,3 +352,11 @@ class LiveRun:
         watch.totals.expect(self._source.partitions())
         if not self._signals.asked():
             self._pool.go_on()
+
+
+def _read_patterns(settings: Settings) -> PatternFolder | FootfallError:
+    """What the folder of patterns holds, or what is wrong with it: a run that goes on doesn't end of that."""
+    try:
+        return read_folder(settings.pattern_folder)
+    except PatternFilesError as error:
+        return error

@@ -1,7 +1,7 @@
 """What is known of a live run at one moment: plain figures for metrics, the terminal and health answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,10 @@ class ShardFigures:
 
 @dataclass(frozen=True, slots=True)
 class SinkFigures:
-    """One sink, of all workers. `rows` by table or topic; `oldest_seconds` of the oldest row that waits anywhere."""
+    """One sink, of all workers. `rows` by table or topic; `oldest_seconds` of the oldest row that waits anywhere.
+
+    `expired` are, by rule, triggers that came too late to be sent.
+    """
 
     sink: str
     rows: Mapping[str, int]
@@ -47,6 +50,7 @@ class SinkFigures:
     oldest_seconds: float
     errors: int
     away: bool
+    expired: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ ALERTS = (
 
 # Event -> the alert that it raises or lowers; of outages, `X_away` raises the alert `X_away` and `X_back` lowers it.
 _RAISES = {"patterns_broken": "broken_patterns", "partition_added": "partition_added"}
-_LOWERS = {"patterns_switched": "broken_patterns"}
+_LOWERS = {"patterns_switched": "broken_patterns", "patterns_mended": "broken_patterns"}
 _SHORT, _LONG = 10.0, 60.0
 _EVERY = 1.0
 _LEAST = 1.0
@@ -221,6 +221,7 @@ class LiveTotals:
         source = (message.worker, message.sink)
         self._sinks[source] = message
         rows: dict[Key, int] = {("rows", message.sink, table): count for table, count in message.rows.items()}
+        rows |= {("expired", message.sink, rule): count for rule, count in message.expired.items()}
         total = sum(message.rows.values())
         self._counts.count_on(
             source, {**rows, ("errors", message.sink): message.errors, ("all_rows", message.sink): total}
@@ -338,11 +339,14 @@ class LiveTotals:
         made = []
         for sink in sorted({name for _, name in self._sinks}):
             states = [state for (_, name), state in self._sinks.items() if name == sink]
-            rows = {
-                key[2]: count
-                for key, count in sorted(self._counts.totals.items())
-                if key[0] == "rows" and key[1] == sink
-            }
+            rows, expired = (
+                {
+                    key[2]: count
+                    for key, count in sorted(self._counts.totals.items())
+                    if key[0] == kind and key[1] == sink
+                }
+                for kind in ("rows", "expired")
+            )
             made.append(
                 SinkFigures(
                     sink=sink,
@@ -353,6 +357,7 @@ class LiveTotals:
                     oldest_seconds=max(state.oldest_seconds for state in states),
                     errors=self._counts.total("errors", sink),
                     away=outlet(sink) + AWAY in self._alerts,
+                    expired=expired,
                 )
             )
         return tuple(made)

@@ -4,8 +4,9 @@ A `LiveWatch` is what `Run` takes as `watch`: every message of the workers goes 
 is told with `happened`.
 """
 
+import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,9 @@ from footfall.live_view import LiveView
 from footfall.run_events import EventWatch, Field, RunEvent
 from footfall.run_messages import Message
 from footfall.structured_log import StructuredLog
+
+# What is logged below it elsewhere than here is for who works on that.
+_OTHERS_LEAST = logging.WARNING
 
 
 class Expected(NamedTuple):
@@ -39,8 +43,27 @@ class LogTo(NamedTuple):
     level: str = "info"
 
 
+class _LogHandler(logging.Handler):
+    """Makes events of what this process logs, so that no line goes past the run's own log."""
+
+    def __init__(self, watch: "LiveWatch") -> None:
+        super().__init__()
+        self._watch = watch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a record as a notice."""
+        if record.levelno < _OTHERS_LEAST and record.name.partition(".")[0] != "footfall":
+            return
+        try:
+            self._watch.happened("notice", self.format(record), level=record.levelname.lower())
+        except Exception:  # noqa: BLE001 - as every handler does: who logs is not to fail by it
+            self.handleError(record)
+
+
 class LiveWatch:
     """Watches a run until `close`. Any thread may call it.
+
+    What the process logs meanwhile (`logging`) is told as notices.
 
     Attributes:
         totals: the run's figures.
@@ -109,6 +132,7 @@ class LiveWatch:
             )
         )
         self._events = EventWatch(self._tell, resumed=resumed, secrets=secrets)
+        self._opened.callback(_taken_over(_LogHandler(self), log_to.level))
 
     def __call__(self, message: Message) -> None:
         """Take a message of a worker."""
@@ -144,3 +168,17 @@ class LiveWatch:
         if isinstance(error, Exception):
             self.happened("run_failed", str(error) or type(error).__name__)
         self.close()
+
+
+def _taken_over(handler: logging.Handler, level: str) -> Callable[[], None]:
+    """Let a handler have what this process logs, Footfall's own from that level on; what gives it back."""
+    own, everyone = logging.getLogger("footfall"), logging.getLogger()
+    before = own.level
+    own.setLevel(level.upper())
+    everyone.addHandler(handler)
+
+    def give_back() -> None:
+        everyone.removeHandler(handler)
+        own.setLevel(before)
+
+    return give_back

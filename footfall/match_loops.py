@@ -245,6 +245,8 @@ def take_events(
             mask = event.mask if pattern.word == 0 else lanes[i, fields + pattern.word - 1]
             if step.condition >= 0 and not (mask >> np.uint64(step.condition)) & np.uint64(1):
                 continue
+            if time < pattern.begins_from or time >= pattern.begins_until:
+                continue
             key = np.uint64(0)
             if pattern.same >= 0:
                 key = lanes[i, pattern.same]

@@ -48,20 +48,20 @@ class LoopOutputs:
 
     Attributes:
         outputs: by pattern's number, those that have any.
-        stages: the names of their stages.
+        stages: by pattern's number, the names of its stages.
         values: what they read of events.
     """
 
     outputs: dict[int, dict[str, Output]]
-    stages: tuple[tuple[str, ...], ...]
+    stages: dict[int, tuple[str, ...]]
     values: EventValues
 
     @classmethod
-    def compile(cls, patterns: Sequence[Pattern]) -> "LoopOutputs":
-        """Those of patterns, numbered as they stand."""
+    def compile(cls, patterns: Sequence[tuple[int, Pattern]]) -> "LoopOutputs":
+        """Those of patterns, each with its number."""
         values = EventValues()
-        outputs = {number: lower_outputs(pattern, values) for number, pattern in enumerate(patterns)}
-        names = tuple(pattern.stage_names() for pattern in patterns)
+        outputs = {number: lower_outputs(pattern, values) for number, pattern in patterns}
+        names = {number: pattern.stage_names() for number, pattern in patterns}
         return cls({number: made for number, made in outputs.items() if made}, names, values)
 
     @property

@@ -69,10 +69,10 @@ class Matcher:
     """A shard's partial matches of all patterns of a plan.
 
     State kept across a restart: the partial matches and the events they have taken. The plan isn't part of it;
-    a state is only ever used with the plan that made it (their versions are part of the run's identity).
+    a state is only ever used with the plan that made it, or one that has grown from it.
 
     Attributes:
-        dropped: for each pattern of the plan's table how many partial matches its limit has cost.
+        dropped: for each row of the plan's table how many partial matches its limit has cost.
     """
 
     partials: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(256, PARTIAL))
@@ -108,7 +108,8 @@ class Matcher:
         longest = int(plan.table["step_count"].max()) if plan.table.size else 1
         limit = plan.automata.limit or _NO_LIMIT
         if self.dropped.size != plan.table.size:
-            self.dropped = np.zeros(plan.table.size, np.int64)
+            # A plan that has grown has its new patterns behind the others.
+            self.dropped = np.append(self.dropped, np.zeros(plan.table.size - self.dropped.size, np.int64))
         excess = np.zeros(plan.table.size, np.int64)
         next_of = np.empty(events.size, np.int64)
         crowd = np.zeros(visitors.records.size, np.int64)
@@ -155,7 +156,9 @@ class Matcher:
             out = self._advance(plan, until, visitors, out, longest)
         self._out = out
         matches, nodes, _ = out
-        return Matches(copied(matches[: self.counters[OUT]]), copied(nodes[: self.counters[OUT_NODES]]))
+        found = Matches(copied(matches[: self.counters[OUT]]), copied(nodes[: self.counters[OUT_NODES]]))
+        found.records["pattern"] = plan.numbers[found.records["pattern"]]
+        return found
 
     def _least_deadline(self, places_of: npt.NDArray[np.int64], visitors: VisitorTable) -> int:
         taken = places_of[places_of >= 0]

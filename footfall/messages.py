@@ -8,7 +8,7 @@ it. In every message:
 - Every field of the contract is there; one without a value is null.
 - Times are ISO 8601 in UTC with milliseconds: `2025-01-31T12:00:00.000Z`.
 - Money is an exact decimal number in a string, without exponent or needless zeros: `"129.9"`.
-- What is JSON text in a table (`evidence`, `stages`, `outputs`, `properties`) is a JSON value here, its numbers
+- What is JSON text in a table (such as `evidence`, `stages`, `properties`) is a JSON value here, its numbers
   digit by digit as they are; text that is no JSON becomes a JSON string, and empty text null. Bytes are base64.
 
 A message is one line.
@@ -27,12 +27,13 @@ import orjson
 import polars as pl
 
 from footfall.envelope import FIELDS, MILLIONTHS, TIME
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
 
 Kind = Literal["text", "time", "integer", "boolean", "money", "json", "bytes"]
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _OBJECT: Mapping[str, Any] = {"type": "object"}
+_OBJECTS: Mapping[str, Any] = {"type": "array", "items": {"type": "object"}}
 _IDS_BY_STAGE: Mapping[str, Any] = {
     "type": "object",
     "additionalProperties": {"type": "array", "items": {"type": "string"}},
@@ -57,13 +58,14 @@ class MessageField:
     """One field of a message.
 
     Attributes:
-        name: its name, which is its table column's.
+        name: its name.
         kind: how its value is written; the module says how.
         about: what it means.
         nullable: whether it may be null.
         required: whether a message of this version must have it. Only the fields that a version began with are.
         values: all that a text may be; empty where it may be anything.
         shape: the JSON Schema of a `json` value.
+        stored_as: the table's column, where that has another name.
     """
 
     name: str
@@ -73,6 +75,12 @@ class MessageField:
     required: bool = True
     values: tuple[str, ...] = ()
     shape: Mapping[str, Any] = field(default_factory=dict)
+    stored_as: str = ""
+
+    @property
+    def column(self) -> str:
+        """The table's column that holds it."""
+        return self.stored_as or self.name
 
     def json_schema(self) -> dict[str, Any]:
         """The published schema of the value."""
@@ -313,7 +321,36 @@ DEAD_LETTER = MessageContract(
     ),
 )
 
-CONTRACTS: tuple[MessageContract, ...] = (TRIGGER, SESSION, MATCH, EVENT, DEAD_LETTER)
+CONTROL = MessageContract(
+    "control",
+    1,
+    "A run's patterns and trigger rules, and from when on they are in force. Its key is its number in 8 digits. It "
+    "takes the place of the one of its number, and of all with higher numbers before it.",
+    (
+        _integer("number", "0 is what the run began with, then 1, 2, 3 …"),
+        MessageField(
+            "from",
+            "time",
+            "The event time from which on it is in force, itself included; null for number 0, which always was",
+            nullable=True,
+            stored_as="from_time",
+        ),
+        _text(
+            "digest",
+            'SHA-256 of {"patterns": …, "rules": …} as ASCII JSON with sorted keys and without white space',
+        ),
+        _json("patterns", "The patterns, by name, each as `Pattern.to_json` writes it", _OBJECTS),
+        _json("rules", "The trigger rules, by name, each as `TriggerRule.to_json` writes it", _OBJECTS),
+        _json(
+            "deployed",
+            "Rule -> when it was first deployed; a rule that isn't there always was",
+            {"type": "object", "additionalProperties": _KINDS["time"]},
+        ),
+        _time("written_at", "When it was made, by the clock of the machine that made it"),
+    ),
+)
+
+CONTRACTS: tuple[MessageContract, ...] = (TRIGGER, SESSION, MATCH, EVENT, DEAD_LETTER, CONTROL)
 
 CONTRACT_BY_TABLE: Mapping[str, MessageContract] = {
     TRIGGERS.name: TRIGGER,
@@ -322,6 +359,7 @@ CONTRACT_BY_TABLE: Mapping[str, MessageContract] = {
     EVENTS.name: EVENT,
     LATE_EVENTS.name: EVENT,
     DEAD_LETTERS.name: DEAD_LETTER,
+    CONTROLS.name: CONTROL,
 }
 
 
@@ -336,7 +374,7 @@ def encoded_messages(table: Table, frame: pl.DataFrame, *, sent_at: datetime | N
     if frame.is_empty():
         return []
     contract = CONTRACT_BY_TABLE[table.name]
-    columns = [_WRITERS[each.kind](frame[each.name]) for each in contract.fields]
+    columns = [_WRITERS[each.kind](frame[each.column]) for each in contract.fields]
     names = ("schema", *(each.name for each in contract.fields))
     start: tuple[object, ...] = (contract.schema,)
     if contract.sent and sent_at is not None:

@@ -191,5 +191,11 @@ def _sinks(now: LiveSnapshot) -> Iterable[Metric]:
         by_sink,
     )
     yield _counter(
+        "expired_triggers",
+        "Triggers that were decided as fired and not sent, since they came too late.",
+        [((s.sink, rule), count) for s in sinks for rule, count in s.expired.items()],
+        ("sink", "rule"),
+    )
+    yield _counter(
         "sink_errors", "Tries to deliver that failed.", [((s.sink,), s.errors) for s in sinks], by_sink
     )

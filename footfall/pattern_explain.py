@@ -58,7 +58,7 @@ def explain_pattern(
         raise UsageError(
             "--json and --picture - both write to standard output: give --picture a file, or leave one of them out"
         )
-    pattern = pattern_named(load_patterns(settings.patterns), name)
+    pattern = pattern_named(load_patterns(settings.pattern_folder), name)
     source = FileSource(tuple(inputs), partitioned=settings.partitioned)
     explainer = Explainer(pattern, settings.partial_limit)
     events = read_visitor(settings, source, pattern, visitor, explainer.columns)

@@ -3,12 +3,16 @@
 Every pattern of a run is in one plan. Its conditions are shared: each distinct one has a bit, and `masks`
 evaluates all of them once per batch, as columns. A stage becomes one step for each event that it takes; a
 stage that forbids events becomes a mask of conditions on the steps during which it is in force.
+
+A plan may hold several sets of patterns, each in force from an event time on (`footfall.pattern_sets`). Numbers, bits
+and lanes of a set don't change when later ones are added behind it: state made by the shorter plan is good for the
+longer one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from operator import or_
 from typing import Any
 
@@ -19,11 +23,11 @@ import polars as pl
 from footfall.automaton_plan import MOST_PARTIALS, AutomatonPlan, PlannedAutomaton
 from footfall.condition_masks import ConditionMasks
 from footfall.condition_words import WORD_BITS, ConditionWords
-from footfall.errors import PatternError
 from footfall.expression import Expression
 from footfall.match_outputs import LoopOutputs
 from footfall.pattern import Contiguity, Pattern, Skip, Stage
-from footfall.pattern_lowering import BitOf
+from footfall.pattern_lowering import BitOf, EventValues
+from footfall.pattern_sets import PatternSet, PlacedPattern, placed_patterns
 
 LONG_WAIT_MS = 86_400_000
 
@@ -51,6 +55,8 @@ the very next event after the one taken last, `wants` all that changes anything 
 ROW = np.dtype(
     [
         ("within_ms", np.int64),
+        ("begins_from", np.int64),
+        ("begins_until", np.int64),
         ("trailing_kill", np.uint64),
         ("first_step", np.int32),
         ("step_count", np.int32),
@@ -62,7 +68,8 @@ ROW = np.dtype(
     ],
     align=True,
 )
-"""One pattern: `within_ms` is exclusive (-1: no bound), `trailing_kill` the conditions that must not come
+"""One pattern: `within_ms` is exclusive (-1: no bound), `begins_from` and `begins_until` (exclusive) the event times
+between which matches begin, `trailing_kill` the conditions that must not come
 between the last step and the bound (0: the match is complete with its last step), `same` the number of the
 field whose values it runs for separately (-1: none), `word` the word of the mask that has its conditions,
 `waits_over_24h` that its trailing absence takes longer than a day, `looks_ahead` that a match is begun only if
@@ -82,17 +89,19 @@ class PatternPlan:
     Patterns that are a chain of single events are run by compiled loops, the others by automata.
 
     Attributes:
-        patterns: those of the loops by name, then those of the automata by name; their numbers are in this order.
+        patterns: by their numbers: of each set those of the loops by name, then those of the automata by name.
         versions: the patterns' versions.
         stage_names: for each pattern the names that its stages' numbers stand for.
-        reserved: the conditions of others, which have the first bits.
+        sets: the sets of patterns, the one in force first at first.
+        layouts: for each set how many same fields and words of the mask there were with it.
         conditions: bit i of word w of an event's mask says whether conditions[w][i] is true of it.
         same_fields: the distinct fields of `same`.
         columns: the event columns that `masks`, the same fields and the automata read.
         automata: the automata.
         outputs: the outputs of the loops' patterns.
         steps: `STEP` records, one pattern's after the other's.
-        table: `ROW` records, one a pattern.
+        table: `ROW` records, one for each pattern of the loops.
+        numbers: the pattern's number for each row of `table`.
         interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
         sees_all: 0 if an event outside `interest` changes nothing; 1 if it may end or advance a partial match
             that there is; 2 if it may also begin one.
@@ -101,7 +110,8 @@ class PatternPlan:
     patterns: tuple[Pattern, ...]
     versions: tuple[str, ...]
     stage_names: tuple[tuple[str, ...], ...]
-    reserved: tuple[Expression, ...]
+    sets: tuple[PatternSet, ...]
+    layouts: tuple[tuple[int, int], ...]
     conditions: tuple[tuple[Expression, ...], ...]
     same_fields: tuple[str, ...]
     columns: frozenset[str]
@@ -109,6 +119,7 @@ class PatternPlan:
     outputs: LoopOutputs
     steps: npt.NDArray[np.void]
     table: npt.NDArray[np.void]
+    numbers: npt.NDArray[np.int32]
     interest: npt.NDArray[np.uint64]
     sees_all: int
     _masks: tuple[ConditionMasks, ...] = field(repr=False)
@@ -119,67 +130,119 @@ class PatternPlan:
         patterns: Sequence[Pattern],
         reserved: Sequence[Expression] = (),
         limit: int | None = MOST_PARTIALS,
+        later: Sequence[PatternSet] = (),
     ) -> "PatternPlan":
         """Compile patterns; `reserved` are conditions that others want evaluated, in bits 0, 1, 2 ….
 
         `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
+        `later` are the sets that come into force after these, one after the other.
 
         Raises:
-            PatternError: a pattern isn't whole, or two have one name.
+            PatternError: a pattern isn't whole, or two of a set have one name.
             ExpressionError: a reserved condition doesn't fit the event schema.
         """
-        ordered = tuple(sorted((pattern.check() for pattern in patterns), key=lambda pattern: pattern.name))
-        for one, other in pairwise(ordered):
-            if one.name == other.name:
-                raise PatternError("two patterns have this name", pattern=one.name)
-        linear = tuple(filter(is_linear, ordered))
-        ordered = (*linear, *(pattern for pattern in ordered if not is_linear(pattern)))
-        same_fields = tuple(sorted({p.same_field for p in ordered if p.same_field is not None}))
-        bits = ConditionWords(reserved)
-        steps: list[_Step] = []
-        rows = []
-        for pattern in linear:
-            first = len(steps)
-            conditions = [stage.condition for stage in pattern.stages if stage.condition is not None]
-            word = bits.word_for(pattern.name, conditions)
-            trailing = _add_steps(pattern, steps, partial(bits.bit, word))
-            within = -1 if pattern.within_ms is None else pattern.within_ms
-            same = -1 if pattern.same_field is None else same_fields.index(pattern.same_field)
-            waits_long = trailing != 0 and within > LONG_WAIT_MS
-            count = len(steps) - first
-            # Where partial matches branch, there may be more of them than events: the limit might see the difference.
-            looks_ahead = within >= 0 and count > 1 and all(step[-1] != ANY for step in steps[first + 1 :])
-            rows.append(
-                (within, trailing, first, count, same, word, _SKIP[pattern.skip], waits_long, looks_ahead)
-            )
-        step_table, table = np.array(steps, STEP), np.array(rows, ROW)
-        automata = AutomatonPlan.compile(
-            list(enumerate(ordered))[len(linear) :], bits.number, same_fields, limit
+        sets = (PatternSet(tuple(patterns), tuple(reserved)), *later)
+        bits, loops, automata, values = (
+            ConditionWords(reserved),
+            _Loops(),
+            list[PlannedAutomaton](),
+            EventValues(),
         )
-        outputs = LoopOutputs.compile(linear)
+        placed: list[PlacedPattern] = []
+        same_fields: tuple[str, ...] = ()
+        layouts = []
+        for each, new in zip(sets, placed_patterns(sets, what_is_not_linear), strict=True):
+            fields = {one.pattern.same_field for one in new} - {None, *same_fields}
+            same_fields += tuple(sorted(name for name in fields if name is not None))
+            for condition in each.reserved if each is not sets[0] else ():
+                bits.number(condition)
+            numbered = list(enumerate(new, start=len(placed)))
+            for number, one in numbered:
+                if is_linear(one.pattern):
+                    loops.add(number, one, bits, same_fields)
+            rest = [(number, one) for number, one in numbered if not is_linear(one.pattern)]
+            automata += AutomatonPlan.planned_of(rest, bits.number, same_fields, values)
+            placed += new
+            layouts.append((len(same_fields), len(bits.words)))
+        ordered = tuple(one.pattern for one in placed)
+        automaton_plan = AutomatonPlan(tuple(automata), len(same_fields), values, limit)
+        outputs = LoopOutputs.compile([(number, ordered[number]) for number in loops.numbers])
         masks = tuple(map(ConditionMasks, bits.words))
-        names = [pattern.stage_names() for pattern in linear]
+        step_table, table = np.array(loops.steps, STEP), np.array(loops.rows, ROW)
+        names = {planned.number: planned.automaton.stages for planned in automata}
         return cls(
             patterns=ordered,
             versions=tuple(pattern.version for pattern in ordered),
-            reserved=tuple(reserved),
+            sets=sets,
+            layouts=tuple(layouts),
             conditions=tuple(map(tuple, bits.words)),
             same_fields=same_fields,
-            stage_names=(*names, *(planned.automaton.stages for planned in automata.patterns)),
-            columns=automata.columns.union(outputs.columns, same_fields, *(word.columns for word in masks)),
-            automata=automata,
+            stage_names=tuple(
+                names.get(number) or pattern.stage_names() for number, pattern in enumerate(ordered)
+            ),
+            columns=values.event_columns().union(
+                outputs.columns, same_fields, *(word.columns for word in masks)
+            ),
+            automata=automaton_plan,
             outputs=outputs,
             steps=step_table,
             table=table,
+            numbers=np.array(loops.numbers, np.int32),
             interest=_interest(step_table, table, len(masks)),
             sees_all=_sees_all(step_table),
             _masks=masks,
         )
 
+    def followed_by(self, later: PatternSet) -> "PatternPlan":
+        """This plan with one more set of patterns behind it.
+
+        Raises:
+            PatternError: as for `compile`.
+        """
+        first, *others = self.sets
+        return PatternPlan.compile(first.patterns, first.reserved, self.automata.limit, (*others, later))
+
+    @property
+    def reserved(self) -> tuple[Expression, ...]:
+        """The conditions of others with the first set, in bits 0, 1, 2 …."""
+        return self.sets[0].reserved
+
+    @property
+    def generation(self) -> int:
+        """How many sets came after the first: the number of the last one."""
+        return len(self.sets) - 1
+
     @property
     def lanes(self) -> int:
         """How many numbers travel with an event: the hashes of the same fields, and its mask's words but the first."""
         return len(self.same_fields) + len(self.conditions) - 1
+
+    def widened(self, lanes: npt.NDArray[np.uint64], generation: int) -> npt.NDArray[np.uint64]:
+        """The lanes of events that were made when there were only the sets up to that one; what is new is 0."""
+        fields, words = self.layouts[generation]
+        if (fields, words) == self.layouts[-1]:
+            return lanes
+        wide = np.zeros((lanes.shape[0], self.lanes), np.uint64)
+        wide[:, :fields] = lanes[:, :fields]
+        wide[:, len(self.same_fields) : len(self.same_fields) + words - 1] = lanes[:, fields:]
+        return wide
+
+    def bit(self, condition: Expression) -> int:
+        """The number of a condition's bit, over all words of the mask.
+
+        Raises:
+            KeyError: it isn't among the plan's conditions.
+        """
+        return self._bits[condition.key()]
+
+    @cached_property
+    def _bits(self) -> dict[str, int]:
+        numbered = (
+            (each.key(), word * WORD_BITS + bit)
+            for word, conditions in enumerate(self.conditions)
+            for bit, each in enumerate(conditions)
+        )
+        return dict(reversed(list(numbered)))
 
     @cached_property
     def endings(self) -> npt.NDArray[np.uint64] | None:
@@ -228,7 +291,35 @@ class PatternPlan:
         return np.stack([word.evaluate(frame) for word in self._masks], axis=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PatternPlan.compile, (self.patterns, self.reserved, self.automata.limit)
+        first, *later = self.sets
+        return PatternPlan.compile, (first.patterns, first.reserved, self.automata.limit, tuple(later))
+
+
+class _Loops:
+    """The tables of the patterns that the compiled loops run, as they grow."""
+
+    def __init__(self) -> None:
+        self.steps: list[_Step] = []
+        self.rows: list[tuple[Any, ...]] = []
+        self.numbers: list[int] = []
+
+    def add(
+        self, number: int, placed: PlacedPattern, bits: ConditionWords, same_fields: Sequence[str]
+    ) -> None:
+        pattern = placed.pattern
+        first = len(self.steps)
+        conditions = [stage.condition for stage in pattern.stages if stage.condition is not None]
+        word = bits.word_for(pattern.name, conditions)
+        trailing = _add_steps(pattern, self.steps, partial(bits.bit, word))
+        within = -1 if pattern.within_ms is None else pattern.within_ms
+        same = -1 if pattern.same_field is None else same_fields.index(pattern.same_field)
+        waits_long = trailing != 0 and within > LONG_WAIT_MS
+        count = len(self.steps) - first
+        # Where partial matches branch, there may be more of them than events: the limit might see the difference.
+        looks_ahead = within >= 0 and count > 1 and all(step[-1] != ANY for step in self.steps[first + 1 :])
+        skip, span = _SKIP[pattern.skip], (placed.begins_from, placed.begins_until)
+        self.rows.append((within, *span, trailing, first, count, same, word, skip, waits_long, looks_ahead))
+        self.numbers.append(number)
 
 
 def is_linear(pattern: Pattern) -> bool:

@@ -149,7 +149,7 @@ def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
     Raises:
         UsageError: pattern or case files won't do, there is no such pattern, or there are no cases to run.
     """
-    folder = content_folder("patterns") if settings.patterns is None else settings.patterns
+    folder = settings.pattern_folder or content_folder("patterns")
     read = read_folder(folder)
     patterns = read.patterns
     chosen = patterns if name is None else (pattern_named(patterns, name),)

@@ -11,6 +11,7 @@ import numpy as np
 from footfall.clock import NEVER
 from footfall.compiled import compiled, compiled_inline
 from footfall.event_batch import HAS_CURRENCY, HAS_USER, HAS_UTM, HAS_VALUE
+from footfall.hash_index import find_record
 from footfall.profile_table import (
     CHANGED,
     CURRENCY_KNOWN,
@@ -25,7 +26,6 @@ from footfall.profile_table import (
     text_end,
 )
 from footfall.sessions import CLICK, CONVERSION, PAGE_VIEW
-from footfall.visitors import find_visitor
 
 TOUCHED = np.dtype(
     [
@@ -165,7 +165,7 @@ def take_round(
             touched[j].user = -1
             touched[j].utm = -1
             touched[j].anew = 0
-            slot = find_visitor(index, records, high, low)
+            slot = find_record(index, records, high, low)
             if slot < 0:
                 _blank(profiles[j], touched[j], high, low)
             else:
@@ -202,7 +202,7 @@ def profile_as_of(
     source[0].user = -1
     source[0].utm = -1
     source[0].anew = 0
-    slot = find_visitor(index, records, high, low)
+    slot = find_record(index, records, high, low)
     if slot < 0:
         _blank(found[0], source[0], high, low)
     else:

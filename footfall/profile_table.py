@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from footfall.compiled import compiled, compiled_inline
+from footfall.hash_index import find_record, insert_record, new_index, remove_record
 from footfall.record_arrays import copied, grown, take_records
-from footfall.visitors import find_visitor
 
 PROFILE = np.dtype(
     [
@@ -81,34 +81,6 @@ def text_bytes(profile: Any) -> Any:
 
 
 @compiled_inline
-def _insert(index: Any, slot: Any, high: Any) -> None:
-    mask = index.size - 1
-    at = np.int64(high & np.uint64(mask))
-    while index[at] >= 0:
-        at = (at + 1) & mask
-    index[at] = slot
-
-
-@compiled_inline
-def _delete(index: Any, records: Any, slot: Any) -> None:
-    mask = index.size - 1
-    at = np.int64(records[slot].high & np.uint64(mask))
-    while index[at] != slot:
-        at = (at + 1) & mask
-    hole = at
-    while True:
-        at = (at + 1) & mask
-        other = index[at]
-        if other < 0:
-            break
-        home = np.int64(records[other].high & np.uint64(mask))
-        if ((at - home) & mask) >= ((at - hole) & mask):
-            index[hole] = other
-            hole = at
-    index[hole] = -1
-
-
-@compiled_inline
 def mark_changed(records: Any, slot: Any, places: Any, changed: Any) -> None:
     """Put a place on the list of the changed ones, once."""
     if not records[slot].flags & CHANGED:
@@ -129,7 +101,7 @@ def new_place(index: Any, records: Any, places: Any, high: Any, low: Any) -> Any
     places[_LIVE] += 1
     records[slot].high = high
     records[slot].low = low
-    _insert(index, slot, high)
+    insert_record(index, slot, high)
     return slot
 
 
@@ -156,14 +128,14 @@ def count_dead(places: Any, size: Any) -> None:
 
 @compiled
 def _find(index: Any, records: Any, high: Any, low: Any) -> Any:
-    return find_visitor(index, records, high, low)
+    return find_record(index, records, high, low)
 
 
 @compiled
 def _sweep(index: Any, records: Any, places: Any, changed: Any, start: Any, end: Any, oldest: Any) -> None:
     for slot in range(start, end):
         if records[slot].flags & USED and records[slot].last_seen < oldest:
-            _delete(index, records, slot)
+            remove_record(index, records, slot)
             places[_TEXT_DEAD] += text_bytes(records[slot])
             records[slot].flags &= CHANGED
             mark_changed(records, slot, places, changed)
@@ -232,14 +204,6 @@ def _apply(slots: Any, changes: Any, records: Any, text_at: Any) -> None:
 
 
 @compiled
-def _reindex(index: Any, records: Any, places: Any) -> None:
-    index[:] = -1
-    for slot in range(places[_HIGH_WATER]):
-        if records[slot].flags & USED:
-            _insert(index, slot, records[slot].high)
-
-
-@compiled
 def _recount(records: Any, places: Any) -> None:
     places[_FIRST_FREE] = -1
     live = 0
@@ -253,10 +217,6 @@ def _recount(records: Any, places: Any) -> None:
             places[_FIRST_FREE] = slot
     places[_LIVE] = live
     places[_TEXT_DEAD] = places[_TEXT_END] - used
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << max(4, (least - 1).bit_length())
 
 
 @dataclass(slots=True)
@@ -307,8 +267,11 @@ class ProfileTable:
         wanted = self.live + more
         self._reserve_places(wanted)
         if 2 * wanted > self.index.size:
-            self.index = np.full(_power_of_two(2 * wanted), -1, np.int32)
-            _reindex(self.index, self.records, self.places)
+            self._reindex(wanted)
+
+    def _reindex(self, most: int) -> None:
+        used = (self.records["flags"][: self.high_water] & USED) != 0
+        self.index = new_index(self.records, used, most)
 
     def _reserve_places(self, wanted: int) -> None:
         if wanted > self.records.size:
@@ -384,8 +347,7 @@ class ProfileTable:
     def settle_down(self) -> None:
         """Count and index what `apply` has brought."""
         _recount(self.records, self.places)
-        self.index = np.full(_power_of_two(2 * max(16, self.live)), -1, np.int32)
-        _reindex(self.index, self.records, self.places)
+        self._reindex(max(16, self.live))
         self.reserve_texts(0)
 
     def load_loops(self) -> None:

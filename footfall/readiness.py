@@ -12,12 +12,15 @@ from footfall.run_messages import (
     Progress,
     ShardDone,
     ShardStatus,
+    SinkStatus,
     WorkerEnded,
     WorkerFailed,
     WorkerStarted,
 )
 
 _NAMED = 5
+# Rows that have waited for so long may be what holds the stream, which is then no fault of its own.
+_HELD_SECONDS = 30.0
 
 
 class Readiness:
@@ -43,8 +46,8 @@ class Readiness:
             partitions: the source's.
             shards: the run's.
             workers: how many there are.
-            silent_after: seconds without a word after which a worker that has told of a partition or shard counts as
-                stuck; None: never.
+            silent_after: seconds after which a worker that reads a partition and tells nothing of it, nor of a shard,
+                counts as stuck, unless a sink holds the stream; None: never.
             monotonic: a clock in seconds that never goes back.
         """
         self.restarts = 0
@@ -59,7 +62,11 @@ class Readiness:
         self._failed: dict[int, str] = {}
         self._opened: set[str] = set()
         self._taken: set[str] = set()
+        # Partition -> who reads it, and whether there was nothing in it so far.
+        self._readers: dict[str, int] = {}
+        self._empty: dict[str, bool] = {}
         self._heard: dict[int, float] = {}
+        self._held: dict[tuple[int, str], bool] = {}
         self._died: str | None = None
         self._stopping = False
         self._over: str | None = None
@@ -77,17 +84,32 @@ class Readiness:
                 self._ended.add(message.worker)
             case WorkerFailed():
                 self._failed[message.worker] = message.message
-            case Progress() | PartitionDone():
+            case Progress():
+                self._note_progress(message)
+            case PartitionDone():
                 self._opened.add(message.partition)
-            case ShardStatus() | ShardDone():
+                self._readers.pop(message.partition, None)
+                self._empty[message.partition] = not message.records
+            case ShardStatus():
                 self._taken.add(message.shard)
-            case _:  # a sink or a notice says no more than that its worker lives
+                self._heard[message.worker] = self._monotonic()
+            case ShardDone():
+                self._taken.add(message.shard)
+            case SinkStatus():
+                # No word of the worker's: a sink's own threads go on while the stream is stuck.
+                waits = message.waiting_rows > 0 and message.oldest_seconds >= _HELD_SECONDS
+                self._held[message.worker, message.sink] = waits
+            case _:
                 pass
-        # One that has neither partitions nor shards has little to say, and is never called stuck.
-        if isinstance(message, Progress | ShardStatus) or (
-            not isinstance(message, PartitionDone | ShardDone) and message.worker in self._heard
-        ):
-            self._heard[message.worker] = self._monotonic()
+
+    def _note_progress(self, message: Progress) -> None:
+        self._opened.add(message.partition)
+        self._heard[message.worker] = self._monotonic()
+        self._empty[message.partition] = not message.records and message.lag == 0
+        if message.final:
+            self._readers.pop(message.partition, None)
+        else:
+            self._readers[message.partition] = message.worker
 
     def happened(self, event: str, text: str) -> None:
         """Take what the parent knows: how the workers and the run end or begin again."""
@@ -115,8 +137,8 @@ class Readiness:
         self.restarts += 1
         for each in (self._started, self._ended, self._opened, self._taken):
             each.clear()
-        self._failed.clear()
-        self._heard.clear()
+        for by in (self._failed, self._readers, self._empty, self._heard, self._held):
+            by.clear()
         self._died = None
 
     def troubles(self) -> list[str]:
@@ -130,7 +152,7 @@ class Readiness:
             f"worker {worker} gave up: {text.splitlines()[0] if text else 'no reason given'}"
             for worker, text in sorted(self._failed.items())
         ]
-        if self._silent_after is not None and not self._stopping:
+        if self._silent_after is not None and not self._stopping and not any(self._held.values()):
             found += [
                 f"worker {worker} has said nothing for {seconds:.0f} s"
                 for worker, seconds in self.silent_seconds().items()
@@ -139,19 +161,22 @@ class Readiness:
         return found
 
     def silent_seconds(self) -> dict[int, float]:
-        """Worker -> seconds since its last word, of those that have told of a partition or shard and not ended."""
+        """Worker -> seconds since it last told of a partition or shard, of those that read partitions."""
         now = self._monotonic()
+        reading = set(self._readers.values())
         return {
             worker: max(0.0, now - self._heard[worker])
             for worker in sorted(self._started - self._ended - set(self._failed))
-            if worker in self._heard
+            if worker in reading
         }
 
     def missing(self) -> list[str]:
         """What the run still waits for before it is ready: workers, partitions, shards, by name; a few of each."""
         workers = [str(worker) for worker in range(self._workers) if worker not in self._started]
         partitions = [name for name in self._partitions if name not in self._opened]
-        shards = [name for name in self._shards if name not in self._taken]
+        # Where there is no record yet, shards get nothing that they could begin with.
+        empty = bool(self._partitions) and all(self._empty.get(name, False) for name in self._partitions)
+        shards = [] if empty else [name for name in self._shards if name not in self._taken]
         return [
             *_some("workers have", "not started", workers, self._workers),
             *_some("workers have", "ended", [str(worker) for worker in sorted(self._ended)], self._workers),

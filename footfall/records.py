@@ -85,8 +85,8 @@ class RecordReader(ABC):
         """
         return None
 
-    def note_arrival(self, time: int) -> None:  # noqa: B027 - most sources needn't know
-        """Be told the arrival (ms) of the last record of a live partition, as its own field may have it."""
+    def note_dating(self, *, own: bool) -> None:  # noqa: B027 - most sources needn't know
+        """Be told of the events read last from a live partition whether one had an arrival of its own, in a field."""
 
     def lag(self) -> int | None:
         """How many records there are behind the position; None where that isn't known."""

@@ -14,7 +14,7 @@ from typing import Any
 from footfall import __version__
 from footfall.errors import RunError, UsageError
 from footfall.input_source import is_kafka, is_store, open_source
-from footfall.pattern_files import load_patterns, load_rules
+from footfall.pattern_source import pattern_history
 from footfall.placement import shard_names
 from footfall.report import Report, Tally
 from footfall.run_messages import (
@@ -87,8 +87,7 @@ class Run:
         self._watch = watch
         self._source = open_source(self._settings, request.inputs)
         _check_places(request.inputs, self._settings)
-        self._patterns = load_patterns(self._settings.patterns)
-        self._rules = load_rules(self._settings.patterns)
+        self._controls = pattern_history(self._settings.patterns, self._settings)
         self._tally = Tally()
         self._pool = WorkerPool(self._settings.workers)
         self._signals = StopSignals(self._pool)
@@ -142,8 +141,9 @@ class Run:
             "flow": self._request.flow,
             "settings": self._settings.identity(),
             "inputs": self._source.identity(),
-            "patterns": {pattern.name: pattern.version for pattern in self._patterns},
-            "rules": {rule.name: rule.version for rule in self._rules},
+            "patterns": self._controls[0].pattern_versions,
+            "rules": self._controls[0].rule_versions,
+            "later": [[record.since, record.digest] for record in self._controls[1:]],
             "shards": list(shard_names(self._settings.shards)),
             "out": str(self._settings.out.absolute()) if self._settings.out else None,
             "out_format": self._settings.out_format,
@@ -155,8 +155,7 @@ class Run:
         order = WorkerOrder(
             settings=self._settings,
             source=self._source,
-            patterns=self._patterns,
-            rules=self._rules,
+            controls=self._controls,
             flow=self._request.flow,
             recovery=None if state is None else state.recovery,
         )
@@ -190,7 +189,7 @@ class Run:
             first = sum(leg.first_records.values())
             total = sum(done.records for done in self._tally.partitions.values())
             report = self._tally.report(
-                pattern_versions={pattern.name: pattern.version for pattern in self._patterns},
+                pattern_versions=self._pattern_versions(),
                 workers=self._settings.workers,
                 seconds=seconds,
                 leg_records=total - first,
@@ -198,6 +197,12 @@ class Run:
                 restarts=restarts,
             )
             return Outcome(report, total, resumable=False)
+
+    def _pattern_versions(self) -> dict[str, str]:
+        """The version of each pattern that the run had; the last one of several."""
+        return {
+            name: version for record in self._controls for name, version in record.pattern_versions.items()
+        }
 
     def _missing(self) -> list[str]:
         return self._tally.missing(self._source.partitions(), shard_names(self._settings.shards))

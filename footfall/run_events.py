@@ -13,6 +13,7 @@ import msgspec
 
 from footfall.rising_counts import Key, RisingCounts
 from footfall.run_messages import (
+    ControlTaken,
     Message,
     Notice,
     PartitionDone,
@@ -51,6 +52,7 @@ LEVELS = {
     "webhook_back": "info",
     "patterns_switched": "info",
     "patterns_broken": "error",
+    "patterns_mended": "info",
     "dead_letters": "warning",
     "limit_hit": "warning",
     "notice": "info",
@@ -193,6 +195,8 @@ class EventWatch:
                     self._note_sink(message)
                 case WorkerStarted():
                     self._note_start(message.worker)
+                case ControlTaken():
+                    pass  # the parent tells of the switch as a whole
                 case _:
                     self._pass_on(message)
             if self._monotonic() - self._summed_at >= _SUM_SECONDS:

@@ -104,7 +104,8 @@ class ShardStatus(msgspec.Struct, tag="shard_status"):
 class SinkStatus(msgspec.Struct, tag="sink_status"):
     """How a worker's sink gets on: rows delivered, those that wait and their bytes on disk or in memory, failed tries.
 
-    `oldest_seconds` is how long the oldest waiting row has waited. `rows` counts by table or topic.
+    `oldest_seconds` is how long the oldest waiting row has waited. `rows` counts by table or topic,
+    `expired` by rule: triggers that came too late to be sent.
     """
 
     worker: int
@@ -114,6 +115,7 @@ class SinkStatus(msgspec.Struct, tag="sink_status"):
     waiting_bytes: int
     oldest_seconds: float
     errors: int
+    expired: dict[str, int] = {}
 
 
 class WorkerStarted(msgspec.Struct, tag="worker_started"):
@@ -121,6 +123,13 @@ class WorkerStarted(msgspec.Struct, tag="worker_started"):
 
     worker: int
     monotonic: float
+
+
+class ControlTaken(msgspec.Struct, tag="control_taken"):
+    """A worker has taken up a control record: it goes by it once it reads on."""
+
+    worker: int
+    number: int
 
 
 class WorkerEnded(msgspec.Struct, tag="worker_ended"):
@@ -158,6 +167,7 @@ Message = (
     | WorkerStarted
     | WorkerEnded
     | WorkerFailed
+    | ControlTaken
     | Notice
 )
 Tell = Callable[[Message], None]

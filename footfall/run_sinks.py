@@ -16,7 +16,7 @@ from footfall.store import parse_dsn
 from footfall.store_sink import StoreSink
 from footfall.tables import DEAD_LETTERS
 from footfall.webhook_post import open_target
-from footfall.webhook_sink import QUEUE_BYTES, WebhookSink, posted_rules
+from footfall.webhook_sink import QUEUE_BYTES, WebhookSink
 from footfall.worker_order import WorkerOrder
 from footfall.worker_spool import SpoolPlace
 
@@ -70,4 +70,7 @@ def _webhook(order: WorkerOrder, others: Sequence[Sink], tell: Tell | None) -> W
     target = open_target(order.settings.webhook, order.settings.webhook_secret)
     if place is None:
         raise UsageError("webhooks need a folder for what waits: name one with --state")
-    return WebhookSink(target, place, posted_rules(order.rules), letter=letter, tell=tell)
+    sink = WebhookSink(target, place, (), letter=letter, tell=tell)
+    for record in order.controls:
+        sink.go_by(record.rules)
+    return sink

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple
 from footfall.duration import HOW_TO_WRITE, LONGEST_MS, format_duration, parse_duration
 
 _STORE_SCHEMES = ("chdb", "clickhouse", "clickhouses")
+_RECORD_SCHEMES = ("kafka", *_STORE_SCHEMES)
+_RECORD_FILES = (".json", ".ndjson")
+_LEAST_BEGINNING = 3
 _SECRET_PARAMETER = re.compile(r"((?:password|passwd|pwd|secret|token|key)=)[^&#\s]*", re.IGNORECASE)
 
 
@@ -136,15 +139,50 @@ def path(what: Literal["file", "folder", "new folder"]) -> Kind:
         if not str(value):
             return None
         path = Path(value).expanduser()
-        if what == "file" and not path.is_file():
-            raise WrongValueError(f"there is no file {str(value)!r}; name one that exists")
-        if what == "folder" and not path.is_dir():
-            raise WrongValueError(f"there is no folder {str(value)!r}; name one that exists")
-        if what == "new folder" and path.exists() and not path.is_dir():
-            raise WrongValueError(f"{str(value)!r} is a file; name a folder, which may be new")
+        try:
+            _check_place(path, str(value), what)
+        except OSError as error:
+            raise WrongValueError(
+                f"{str(value)!r} can't be looked at: {error.strerror}; name another"
+            ) from error
         return path
 
     return Kind("path", read, lambda value: "" if value is None else str(value))
+
+
+def _check_place(path: Path, text: str, what: str) -> None:
+    if what == "file" and not path.is_file():
+        raise WrongValueError(f"there is no file {text!r}; name one that exists")
+    if what == "folder" and not path.is_dir():
+        raise WrongValueError(f"there is no folder {text!r}; name one that exists")
+    if what == "new folder":
+        for place in (path, *path.parents):
+            if place.exists() and not place.is_dir():
+                raise WrongValueError(f"{str(place)!r} is a file; name a folder, which may be new")
+
+
+def patterns() -> Kind:
+    """A folder of patterns, or where control records are: a topic or store as text, or a file of them."""
+    how = "name a folder, kafka://TOPIC, chdb://FOLDER, clickhouse://..., or a file of control records"
+
+    def read(value: object) -> Path | str | None:
+        if not isinstance(value, (str, Path)):
+            raise WrongValueError(f"{value!r} is no place of patterns; {how}")
+        if not str(value):
+            return None
+        scheme, found, rest = str(value).strip().partition("://")
+        if isinstance(value, str) and found:
+            if scheme.lower() not in _RECORD_SCHEMES or not rest:
+                raise WrongValueError(f"{redacted(value)!r} is no place of patterns; {how}")
+            return f"{scheme.lower()}://{rest}"
+        path = Path(value).expanduser()
+        if not path.is_dir() and not (path.is_file() and path.suffix in _RECORD_FILES):
+            raise WrongValueError(
+                f"there is no folder or {' or '.join(_RECORD_FILES)} file {str(value)!r}; {how}"
+            )
+        return path
+
+    return Kind("place", read, lambda value: "" if value is None else redacted(str(value)))
 
 
 def store() -> Kind:
@@ -168,9 +206,14 @@ def store() -> Kind:
 
 
 def closest(word: str, known: Sequence[str]) -> str:
-    """The known word that is nearest, as the end of a sentence; nothing where none is near."""
-    near = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
-    return f"; did you mean {next(name for name in known if name.lower() == near[0])}?" if near else ""
+    """The known word that is nearest, as the end of a sentence; nothing where none is near.
+
+    A word that begins as it does is nearer than one that looks like it.
+    """
+    words = {name.lower(): name for name in known}
+    begun = sorted(name for name in words if len(word) >= _LEAST_BEGINNING and name.startswith(word.lower()))
+    near = begun[:1] or difflib.get_close_matches(word.lower(), list(words), n=1, cutoff=0.6)
+    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 def listing(pattern: str, rule: str, about: str) -> Kind:

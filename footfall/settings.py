@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from footfall import setting_kinds as kinds
 from footfall.duration import format_duration
-from footfall.errors import SettingsError
+from footfall.errors import SettingsError, UsageError
 
 FILE = "footfall.toml"
 PREFIX = "FOOTFALL_"
@@ -65,8 +65,13 @@ class Settings:
     out_format: str = field(
         default="parquet", metadata=_facts(kinds.choice("parquet", "ndjson"), "format of the files in `out`")
     )
-    patterns: Path | None = field(
-        default=None, metadata=_facts(kinds.path("folder"), "folder of patterns; the shipped ones if empty")
+    patterns: Path | str | None = field(
+        default=None,
+        metadata=_facts(
+            kinds.patterns(),
+            "folder of patterns, the shipped ones if empty; a replay takes control records, too: kafka://TOPIC, a "
+            "store's DSN, or a file",
+        ),
     )
     event_names: Path | None = field(
         default=None, metadata=_facts(kinds.path("file"), "table of event names; the shipped one if empty")
@@ -138,7 +143,7 @@ class Settings:
     )
     state: Path | None = field(
         default=None,
-        metadata=_facts(kinds.path("new folder"), "folder of the recovery data; none is kept if empty"),
+        metadata=_facts(kinds.path("new folder"), "folder of the recovery data; if empty, a replay keeps none and a live run uses footfall-live"),
     )
     snapshot_interval: int = field(
         default=10 * _S, metadata=_facts(kinds.duration(0, _H), "time between two snapshots of the state")
@@ -243,6 +248,12 @@ class Settings:
             kinds.duration(100, _H), "how often a live run looks for new partitions of its topics"
         ),
     )
+    pattern_check: int = field(
+        default=2 * _S,
+        metadata=_facts(
+            kinds.duration(100, _H), "how often a live run looks whether its patterns and rules have changed"
+        ),
+    )
     metrics: str = field(
         default="127.0.0.1:9464",
         metadata=_facts(
@@ -265,10 +276,25 @@ class Settings:
         shown = (
             f"{setting.name}={getattr(self, setting.name)!r}"
             for setting in fields(self)
-            if setting.name not in {"store", "webhook"}
+            if setting.name not in {"store", "webhook", "patterns"}
         )
         secret = f"store={redacted(self.store)!r}, webhook={redacted(self.webhook)!r}"
-        return f"Settings({secret}, {', '.join(shown)})"
+        patterns = f"patterns={_kind('patterns').show(self.patterns)!r}"
+        return f"Settings({secret}, {patterns}, {', '.join(shown)})"
+
+    @property
+    def pattern_folder(self) -> Path | None:
+        """The folder of `patterns`, None for that of the shipped ones: for whatever needs the files themselves.
+
+        Raises:
+            UsageError: control records are named instead.
+        """
+        if self.patterns is None or (isinstance(self.patterns, Path) and not self.patterns.is_file()):
+            return self.patterns
+        raise UsageError(
+            f"patterns: {redacted(str(self.patterns))} holds control records, which only a replay takes; name the "
+            "folder of patterns"
+        )
 
     def tells_early(self, partitions: int) -> bool:
         """Whether matches are told early where there are that many source partitions."""
@@ -307,6 +333,16 @@ def setting_infos() -> tuple[SettingInfo, ...]:
         for setting in fields(Settings)
         if setting.default is not MISSING
     )
+
+
+def shown_setting(name: str, value: Any) -> str:
+    """A setting's value, or what `Settings.identity` made of it, as a person writes it.
+
+    The name may be one that an earlier version had.
+    """
+    if name not in SETTING_NAMES:
+        return str(value)
+    return _kind(name).show(tuple(value) if isinstance(value, list) else value)
 
 
 def load_settings(

@@ -8,7 +8,7 @@ and what they prove comes out, in event-time order. Nothing here reads a clock o
 import logging
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 _NO_MATCHES = MATCHES.empty()
 _NO_SESSIONS = SESSIONS.empty()
@@ -167,8 +167,29 @@ class Shard:
     def _quoted(self) -> tuple[str, ...]:
         return (*QUOTED, *sorted(self.settings.plan.outputs.columns.difference(QUOTED)))
 
+    def go_on_with(self, plan: PatternPlan, triggers: TriggerSettings | None) -> None:
+        """Go on with a plan, and settings of triggers, that have grown from those so far."""
+        generation = self.settings.plan.generation
+        self.settings = replace(self.settings, plan=plan, triggers=triggers)
+        if triggers is not None and self.triggers is None:
+            self.triggers = ShardTriggers(triggers, self.name)
+        elif triggers is not None and self.triggers is not None:
+            self.triggers.go_on_with(triggers)
+        self._fit_to_plan(generation)
+
+    def _fit_to_plan(self, generation: int) -> None:
+        """Make state that was made by the plan's sets up to that one fit the whole plan."""
+        plan = self.settings.plan
+        if generation < plan.generation:
+            self.waiting_lanes = plan.widened(self.waiting_lanes, generation)
+            self.automata.go_on_with(plan.automata, len(plan.conditions), self.settled)
+
     def take(self, batches: Sequence[ShardBatch]) -> list[Settled]:
         """Take what the source partitions have read; give out what that settles, in order."""
+        plan = self.settings.plan
+        for batch in batches:
+            batch.lanes = plan.widened(batch.lanes, batch.generation)
+            batch.generation = plan.generation
         arrived = [batch for batch in batches if batch.events.size]
         self._mark_untold(batches)
         before = self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended
@@ -186,17 +207,31 @@ class Shard:
             return [settled for part in halves(batches) for settled in self.take(part)]
         if not self.ended.all():
             until = int(self.watermarks[~self.ended].min())
-            if until < self.settled + self.settings.settle_step or self._nothing_due(until):
+            if until < self.settled + self.settings.settle_step:
                 return self._only_told(told)
-            settled = [self._settle(until, told)]
+            if self._nothing_due(until):
+                self.settled = until
+                return self._only_told(told)
+            settled = self._settle_by_rules(until, told)
         elif not self.settings.releases:
-            settled = [self._settle(max(self._end_of_stretch(), self.settled), told)]
-            settled[0].done = self._last_word()
+            settled = self._settle_by_rules(max(self._end_of_stretch(), self.settled), told)
+            settled[-1].done = self._last_word()
         else:
             # The clock's last time doesn't depend on which partition happened to end last.
-            settled = [self._settle(int(self.watermarks.max()), told)]
+            settled = self._settle_by_rules(int(self.watermarks.max()), told)
             settled.append(self._settle(FOREVER - 1, NOTHING_TOLD, at_end=True))
         return settled
+
+    def _settle_by_rules(self, until: int, told: Told) -> list[Settled]:
+        """Settle up to a time, each part of it by the trigger rules that are in force then."""
+        parts = []
+        while self.triggers is not None and self.triggers.next_switch <= until:
+            before = self.triggers.next_switch - 1
+            if before > self.settled:
+                first, told = told.parted(before)
+                parts.append(self._settle(before, first))
+            self.triggers.switch()
+        return [*parts, self._settle(until, told)]
 
     def _only_told(self, told: Told) -> list[Settled]:
         """Early messages, with nothing settled."""
@@ -331,7 +366,18 @@ class Shard:
         triggers = _NO_TRIGGERS
         if self.triggers is not None:
             triggers = self.triggers.settle(
-                SettledEvents(events, dropped, rows, taken, touched, places_of, closed, since, until),
+                SettledEvents(
+                    events,
+                    dropped,
+                    rows,
+                    taken,
+                    touched,
+                    places_of,
+                    closed,
+                    since,
+                    until,
+                    (events["mask"], *lanes[:, len(plan.same_fields) :].T),
+                ),
                 self.visitors,
                 of_rules,
                 self._of_rules(match_frame),
@@ -351,7 +397,7 @@ class Shard:
     def _warn_of_limit(self) -> None:
         """Say of each pattern, once, that its limit has cost partial matches."""
         plan = self.settings.plan
-        dropped = [*np.flatnonzero(self.matcher.dropped).tolist(), *self.automata.dropped]
+        dropped = [*plan.numbers[np.flatnonzero(self.matcher.dropped)].tolist(), *self.automata.dropped]
         for number in dropped:
             name = plan.patterns[number].name
             if name not in self.limited:
@@ -465,6 +511,8 @@ class Shard:
         parts = {
             "version": STATE_VERSION,
             "name": self.name,
+            "patterns": _pattern_names(self.settings.plan),
+            "generation": self.settings.plan.generation,
             "watermarks": self.watermarks,
             "ended": self.ended,
             "arrivals": self.arrivals,
@@ -491,7 +539,7 @@ class Shard:
         """A shard with the state that `snapshot` gave.
 
         Raises:
-            StateError: the state was written by another version of Footfall.
+            StateError: the state was written by another version of Footfall, or with patterns that aren't in the plan.
         """
         parts = pickle.loads(state)  # noqa: S301 - it comes from this run's own state folder
         version = parts.pop("version", None)
@@ -502,11 +550,18 @@ class Shard:
             )
             raise StateError(msg)
         shard = cls(parts.pop("name"), settings)
-        kept = parts.pop("trigger_state")
+        kept, generation = parts.pop("trigger_state"), parts.pop("generation")
+        known, patterns = _pattern_names(settings.plan), parts.pop("patterns")
+        if generation > settings.plan.generation or known[: len(patterns)] != patterns:
+            raise StateError(
+                "the kept state was made with other patterns, or with control records that are missing now: give it "
+                "the patterns that it had, or begin anew with an empty --state folder"
+            )
         if shard.triggers is not None and kept is not None:
             shard.triggers.restore(kept)
         for name, value in parts.items():
             setattr(shard, name, value)
+        shard._fit_to_plan(generation)
         shard._add_partitions(settings.partitions - shard.watermarks.size)
         return shard
 
@@ -517,3 +572,7 @@ class Shard:
             self.arrivals = np.append(self.arrivals, np.full(count, NEVER))
             self.ended = np.append(self.ended, np.zeros(count, np.bool_))
             self.untold_until = np.append(self.untold_until, np.full(count, FOREVER))
+
+
+def _pattern_names(plan: PatternPlan) -> tuple[str, ...]:
+    return tuple(f"{one.name}@{version}" for one, version in zip(plan.patterns, plan.versions, strict=True))

@@ -4,15 +4,17 @@ The book decides (`footfall.trigger_book`); the profiles say what is known of a 
 (`footfall.profiles`). Here stands only what joins them to the shard.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from footfall.clock import NEVER
+from footfall.clock import FOREVER, NEVER
+from footfall.condition_words import WORD_BITS
 from footfall.errors import StateError
 from footfall.event_batch import Events
 from footfall.expression import Expression
@@ -30,22 +32,35 @@ from footfall.visitors import VISITOR, VisitorTable, find_visitor
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerSettings:
-    """What the triggers of all shards of a run are built from.
+class RuleSet:
+    """The trigger rules in force from a time on: for what settles then or later.
 
     Attributes:
         rules: the rules.
-        patterns: the run's patterns.
-        first_bit: where, in the first word of the events' masks, the conditions on withdrawing events begin.
+        patterns: the patterns in force with them.
         deployed: rule -> when it was first deployed (ms); a rule that isn't there always was.
-        horizon: how long (ms) a profile outlives its visitor's last event.
-        folder: where profiles are kept on disk; None: in the snapshots themselves.
+        since: event time in ms; `NEVER` for the first set.
     """
 
     rules: tuple[TriggerRule, ...]
     patterns: tuple[Pattern, ...]
-    first_bit: int
     deployed: Mapping[str, int] = field(default_factory=dict)
+    since: int = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSettings:
+    """What the triggers of all shards of a run are built from.
+
+    Attributes:
+        sets: the rules, in the order in which they come into force.
+        bits: the key of each condition on withdrawing events -> its bit's number, over all words of the events' masks.
+        horizon: how long (ms) a profile outlives its visitor's last event.
+        folder: where profiles are kept on disk; None: in the snapshots themselves.
+    """
+
+    sets: tuple[RuleSet, ...]
+    bits: Mapping[str, int]
     horizon: int = HORIZON
     folder: Path | None = None
 
@@ -53,7 +68,7 @@ class TriggerSettings:
 def withdrawal_conditions(
     rules: tuple[TriggerRule, ...], patterns: tuple[Pattern, ...]
 ) -> tuple[Expression, ...]:
-    """The conditions on withdrawing events, in the order of their bits; the plan reserves these from `first_bit` on."""
+    """The conditions on withdrawing events, which the plan of the patterns reserves bits for."""
     return TriggerBook(rules, patterns).withdrawals if rules else ()
 
 
@@ -70,6 +85,7 @@ class SettledEvents:
         closed: the sessions that closed.
         since: the number of the round's first row.
         until: the event time up to which the round settles.
+        masks: the words of the events' masks.
     """
 
     events: Events
@@ -81,21 +97,63 @@ class SettledEvents:
     closed: ClosedSessions
     since: int
     until: int
+    masks: Sequence[npt.NDArray[np.uint64]]
 
 
 class ShardTriggers:
-    """The triggers of a shard; `state` is what a restart keeps."""
+    """The triggers of a shard; `snapshot` gives what a restart keeps.
+
+    Profiles are kept from when the first rules come into force.
+    """
 
     def __init__(self, settings: TriggerSettings, shard: str) -> None:
         self._settings = settings
-        self.book = TriggerBook(settings.rules, settings.patterns, settings.deployed)
+        first = settings.sets[0]
+        self.book = TriggerBook(first.rules, first.patterns, first.deployed)
         self.profiles = Profiles(settings.horizon)
         self._log = None if settings.folder is None else ProfileLog.of_shard(settings.folder, shard)
+        self._in_force = 1
+        self._active = bool(first.rules)
+        self._announce()
 
     @property
     def patterns(self) -> frozenset[str]:
-        """The names of the patterns whose matches matter."""
-        return self.book.patterns
+        """The names of the patterns whose matches matter, now or to rules that are still to come into force."""
+        return self.book.patterns.union(rule.pattern for later in self._later for rule in later.rules)
+
+    @property
+    def next_switch(self) -> int:
+        """When other rules come into force (ms): nothing later is to be settled before `switch`."""
+        return self._later[0].since if self._later else FOREVER
+
+    @property
+    def _later(self) -> tuple[RuleSet, ...]:
+        return self._settings.sets[self._in_force :]
+
+    def go_on_with(self, settings: TriggerSettings) -> None:
+        """Go on with settings to which later sets have been added."""
+        self._settings = settings
+        self._announce()
+
+    def switch(self) -> None:
+        """Go by the next set of rules: all before `next_switch` has been settled."""
+        rules = self._later[0]
+        self.book.switch(rules.rules, self._patterns_until(self._in_force + 1), rules.deployed)
+        self._in_force += 1
+        self._active |= bool(rules.rules)
+        self._announce()
+
+    def _announce(self) -> None:
+        self.book.announce(
+            [
+                (later.since, later.rules, self._patterns_until(number), later.deployed)
+                for number, later in enumerate(self._later, start=self._in_force + 1)
+            ]
+        )
+
+    def _patterns_until(self, count: int) -> list[Pattern]:
+        """All patterns of the first sets: matches of versions that are no longer in force go on to their end."""
+        return [pattern for rules in self._settings.sets[:count] for pattern in rules.patterns]
 
     @property
     def next_due(self) -> int:
@@ -125,6 +183,23 @@ class ShardTriggers:
         """
         if settled.until == NEVER:  # the input ends, and nothing ever came
             return NO_TRIGGERS
+        if self._active:
+            self._begin_profiles(settled, visitors)
+        round_ = TriggerRound(
+            NEVER if at_end else settled.until,
+            _in_sessions(matches, visitors, settled.closed) if matches.height and not at_end else None,
+            _without_session(messages) if messages.height else None,
+            None if at_end else self._withdrawing(settled),
+            self._profile_at,
+        )
+        rows = self.book.take(round_)
+        if self._active:
+            self.profiles.end_round()
+            if self._log is not None:
+                self._log.write_ahead(self.profiles)
+        return rows
+
+    def _begin_profiles(self, settled: SettledEvents, visitors: VisitorTable) -> None:
         starts = np.zeros(settled.events.size, np.bool_)
         if settled.events.size:
             first_rows = take_records(visitors.records, settled.touched)["first_row"]
@@ -139,38 +214,27 @@ class ShardTriggers:
             settled.until,
             settled.places_of,
         )
-        round_ = TriggerRound(
-            settled.until,
-            _in_sessions(matches, visitors, settled.closed) if matches.height and not at_end else None,
-            _without_session(messages) if messages.height else None,
-            None if at_end else self._withdrawing(settled),
-            self._profile_at,
-            at_end=at_end,
-        )
-        rows = self.book.take(round_)
-        self.profiles.end_round()
-        if self._log is not None:
-            self._log.write_ahead(self.profiles)
-        return rows
 
     def tell(self, messages: pl.DataFrame) -> pl.DataFrame:
         """What early rules make of messages that come while nothing settles: rows of the table `triggers`."""
         if not messages.height:
             return NO_TRIGGERS
-        return self.book.take(TriggerRound(self.profiles.settled, messages=_without_session(messages)))
+        return self.book.take(TriggerRound(NEVER, messages=_without_session(messages)))
 
     def _withdrawing(self, settled: SettledEvents) -> pl.DataFrame | None:
-        count = len(self.book.withdrawals)
-        if not count or not settled.events.size:
+        if not settled.events.size:
             return None
-        word = (settled.events["mask"] >> np.uint64(self._settings.first_bit)) & np.uint64((1 << count) - 1)
-        taken = np.flatnonzero((word != 0) & ~settled.dropped)
+        bits = np.zeros(settled.events.size, np.uint64)
+        for number, condition in enumerate(self.book.withdrawals):
+            word, bit = divmod(self._settings.bits[condition.key()], WORD_BITS)
+            bits |= ((settled.masks[word] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(number)
+        taken = np.flatnonzero((bits != 0) & ~settled.dropped)
         if not taken.size:
             return None
         columns = {
             "visitor_id": settled.rows["visitor_id"][settled.places[taken]],
             "time": pl.Series(settled.events["time"][taken]),
-            "bits": pl.Series(word[taken]),
+            "bits": pl.Series(bits[taken]),
         }
         return pl.DataFrame(columns, schema=WITHDRAWAL_SCHEMA)
 
@@ -182,27 +246,38 @@ class ShardTriggers:
         """How many decisions there were: rule -> status -> number."""
         return {rule: dict(counts) for rule, counts in self.book.counts().items()}
 
-    def snapshot(self) -> tuple[TriggerBook, Profiles | LogReference]:
+    def snapshot(self) -> "TriggerState":
         """What is kept across a restart; profiles that have changed are made durable in their files.
 
         Raises:
             StateError: the files can't be written.
         """
-        return self.book, self.profiles if self._log is None else self._log.snapshot(self.profiles)
+        profiles = self.profiles if self._log is None else self._log.snapshot(self.profiles)
+        return TriggerState(self.book, profiles, self._in_force, self._active)
 
-    def restore(self, kept: tuple[TriggerBook, Profiles | LogReference]) -> None:
+    def restore(self, kept: "TriggerState") -> None:
         """Go on with what `snapshot` gave.
 
         Raises:
             StateError: a file that it refers to is missing or damaged.
         """
-        self.book, profiles = kept
+        self.book, profiles, self._in_force, self._active = kept
+        self._announce()
         if isinstance(profiles, Profiles):
             self.profiles = profiles
         elif self._log is None:
             raise StateError("the kept state refers to profiles in files, and no folder is given for them")
         else:
             self.profiles = self._log.restore(profiles, self._settings.horizon)
+
+
+class TriggerState(NamedTuple):
+    """What a restart keeps: book and profiles, how many sets of rules have come into force, and whether any had one."""
+
+    book: TriggerBook
+    profiles: Profiles | LogReference
+    in_force: int
+    active: bool
 
 
 def _without_session(messages: pl.DataFrame) -> pl.DataFrame:

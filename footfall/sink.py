@@ -19,15 +19,22 @@ sink pickles before it is first used, and opens nothing before `open_part`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import polars as pl
 
 from footfall.errors import SinkError
 from footfall.tables import Table
+from footfall.trigger_rule import TriggerRule
 
 
 class Sink(ABC):
     """One process's outlet; the module says what each method promises. One thread calls them all."""
+
+    @property
+    def name(self) -> str:
+        """What its states are called in a snapshot; a run has at most one sink of a name."""
+        return type(self).__name__
 
     @abstractmethod
     def open_part(self, part: str, resume: object | None) -> None:
@@ -53,6 +60,9 @@ class Sink(ABC):
         Raises:
             FootfallError: they can't be kept.
         """
+
+    def go_by(self, rules: Sequence[TriggerRule]) -> None:  # noqa: B027 - few sinks need to know
+        """These trigger rules come into force; any thread may call it. What others have decided may still come."""
 
     @abstractmethod
     def close(self) -> None:

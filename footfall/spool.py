@@ -1,17 +1,16 @@
 """A spool: rows on disk, between a stream that must not wait and a store that may be away.
 
-Files are appended to one after the other and removed when all rows in them have been sent. Rows are held in memory
+Files are appended to one after the other and removed when all rows in them have been sent. Where room gets short, what
+still waits in a file that has mostly been sent is written anew, so that rows which the store refuses keep no more room
+than they need. Rows are held in memory
 until there are enough for a record that compresses well; `sync` writes what is held and makes everything safe on
 disk. Only safe rows are handed out, so that no file ever says of rows that a crash took back that they were sent.
 """
 
 import errno
 import logging
-import re
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -19,44 +18,22 @@ import polars as pl
 from footfall.backlog import BacklogSize, Batch, Waiting
 from footfall.errors import SinkError, SpoolDamageError
 from footfall.spool_folder import SpoolFolder
-from footfall.spool_record import Record
-from footfall.spool_segment import SUFFIX, Segment
+from footfall.spool_rows import Entries, Entry, Held, pieces
+from footfall.spool_segment import Segment, numbered_files
 
 SPOOL_LIMIT = 10_000_000_000
 # A larger record compresses no better, and takes longer to write at a snapshot.
 _HELD_BYTES = 4 << 20
 # So many records' rows are held at most, when nobody tends or the disk is slow.
 _HELD_MOST = 4
-_RECORD_ROWS = 100_000
 _SYNC_SECONDS = 1.0
 _FULL_PAUSE_SECONDS = 0.2
+# A file of which no more than this share waits is written anew, once half of all room is used.
+_SPARSE = 0.5
+_SPARSE_PAUSE_SECONDS = 10.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FILE_NAME = re.compile(r"([0-9]{8,})" + re.escape(SUFFIX))
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    segment: Segment
-    record: Record
-    since: float
-
-
-@dataclass(slots=True)
-class _Entries:
-    """The records of a table that can be taken."""
-
-    queue: deque[_Entry] = field(default_factory=deque)
-    rows: int = 0
-
-
-@dataclass(slots=True)
-class _Held:
-    """Rows of a table that no file has yet, and their size."""
-
-    since: float
-    frames: list[tuple[pl.DataFrame, int]] = field(default_factory=list)
 
 
 class Spool:
@@ -103,13 +80,16 @@ class Spool:
         self._active: Segment | None = None
         self._last_number = 0
         self._folder_synced = False
-        self._tables: dict[str, _Entries] = {}
-        self._unsynced: list[_Entry] = []
-        self._held: dict[str, _Held] = {}
+        self._tables: dict[str, Entries] = {}
+        self._unsynced: list[Entry] = []
+        self._held: dict[str, Held] = {}
         self._held_bytes = 0
         self._rows = 0
         self._record_bytes = 0
         self._blocked = False
+        # Files that can't be written anew, since rows in them are damaged, and when one that can is tried again.
+        self._staying: set[int] = set()
+        self._sparse_at = 0.0
         self._broken: SinkError | None = None
         self._closed = False
         self._folder = SpoolFolder(folder, wait)
@@ -139,7 +119,7 @@ class Spool:
                 self._changed.wait(_FULL_PAUSE_SECONDS)
                 self._check()
             self._blocked = False
-            self._held.setdefault(table, _Held(time.monotonic())).frames.append((frame, size))
+            self._held.setdefault(table, Held(time.monotonic())).frames.append((frame, size))
             self._held_bytes += size
             self._rows += frame.height
             if self._held_bytes >= self._held_limit:
@@ -172,7 +152,8 @@ class Spool:
             oldest = self._oldest_unsafe()
             sync = oldest is not None and (self._blocked or time.monotonic() - oldest >= _SYNC_SECONDS)
             write = sync or self._held_bytes >= self._held_limit
-        if not (write or self._spent()) or not self._writing.acquire(blocking=False):
+            sparse = self._sparse()
+        if not (write or sparse or self._spent()) or not self._writing.acquire(blocking=False):
             return
         try:
             if not self._usable():
@@ -183,6 +164,8 @@ class Spool:
                 self._sync_active()
             if self._spent():
                 self._retire_active()
+            if sparse is not None:
+                self._write_anew(sparse)
         except (SinkError, OSError) as error:
             # Whoever appends or syncs next meets the same error and deals with it.
             log.debug("%s: %s", self._folder.path, error)
@@ -220,7 +203,7 @@ class Spool:
             SinkError: the spool is closed.
         """
         with self._changed:
-            chosen: list[_Entry] = []
+            chosen: list[Entry] = []
             rows = size = 0
             for entry in self._tables[table].queue:
                 rows += entry.record.rows
@@ -261,7 +244,7 @@ class Spool:
                     entries.rows -= record.rows
                     self._rows -= record.rows
                     self._record_bytes -= record.end - record.offset
-                    segment.unsent -= 1
+                    segment.count(record, -1)
                     if not segment.unsent and segment is not self._active:
                         self._segments.remove(segment)
                         spent.append(segment)
@@ -277,7 +260,9 @@ class Spool:
             if unsafe is not None:
                 ages.append(unsafe)
             oldest = max(0.0, time.monotonic() - min(ages)) if ages else 0.0
-            return BacklogSize(self._rows, self._record_bytes + self._held_bytes, oldest)
+            # What has been sent and can't go yet takes room as well; a file's worth of it is as it should be.
+            taken = max(self._record_bytes, self.disk_bytes - self._segment_bytes)
+            return BacklogSize(self._rows, taken + self._held_bytes, oldest)
 
     def close(self, *, remove: bool = False) -> None:
         """Free the folder. What was synced stays; what wasn't may be gone. Calling it twice is fine.
@@ -363,13 +348,13 @@ class Spool:
             held = self._held[table]
             taken = list(held.frames)
         # Some pieces may be written when the disk is full: written again, rows replace themselves.
-        for rows in _pieces([frame for frame, _ in taken], self._held_limit):
+        for rows in pieces([frame for frame, _ in taken], self._held_limit):
             segment = self._active
             if segment is None or segment.size >= self._segment_bytes:
                 segment = self._next_segment()
             record = segment.append(table, rows)
             with self._changed:
-                self._unsynced.append(_Entry(segment, record, held.since))
+                self._unsynced.append(Entry(segment, record, held.since))
                 self._record_bytes += record.end - record.offset
                 self._rows += record.rows
         with self._changed:
@@ -415,8 +400,8 @@ class Spool:
                 self._make_ready(entry)
             self._unsynced.clear()
 
-    def _make_ready(self, entry: _Entry) -> None:
-        entries = self._tables.setdefault(entry.record.table, _Entries())
+    def _make_ready(self, entry: Entry) -> None:
+        entries = self._tables.setdefault(entry.record.table, Entries())
         entries.queue.append(entry)
         entries.rows += entry.record.rows
 
@@ -442,11 +427,7 @@ class Spool:
     def _find(self) -> None:
         """Take up the files that are there; new rows go to a new one."""
         try:
-            paths = sorted(
-                (int(match[1]), path)
-                for path in self._folder.path.iterdir()
-                if (match := _FILE_NAME.fullmatch(path.name)) is not None
-            )
+            paths = numbered_files(self._folder.path)
             self._last_number = paths[-1][0] if paths else 0
             for number, path in paths:
                 self._take_up(path, number)
@@ -465,9 +446,71 @@ class Spool:
         for record in records:
             if not record.sent:
                 age = max(0.0, time.time() - record.written / 1000)
-                self._make_ready(_Entry(segment, record, now - age))
+                self._make_ready(Entry(segment, record, now - age))
                 self._rows += record.rows
                 self._record_bytes += record.end - record.offset
+
+    def _sparse(self) -> Segment | None:
+        """The oldest file that keeps much room for few rows, where room gets short."""
+        if not self.pressed or time.monotonic() < self._sparse_at:
+            return None
+        return next(
+            (
+                segment
+                for segment in self._segments
+                if segment is not self._active
+                and segment.number not in self._staying
+                and 0 < segment.unsent_bytes <= _SPARSE * segment.size
+            ),
+            None,
+        )
+
+    def _write_anew(self, segment: Segment) -> None:
+        """Write what waits in a file to the one that is written to, and remove it; `writing` is locked.
+
+        A crash in between leaves rows in both, which are then sent twice. A batch that is under way stays valid: each
+        record keeps its place in the queue.
+        """
+        moved: list[tuple[Entries, int, Entry]] = []
+        with self._reading:
+            with self._changed:
+                found = [
+                    (entries, place, entry)
+                    for entries in self._tables.values()
+                    for place, entry in enumerate(entries.queue)
+                    if entry.segment is segment
+                ]
+            if self._closed or segment not in self._segments:
+                return
+            if len(found) != segment.unsent:  # one that is damaged is in no queue
+                self._staying.add(segment.number)
+                return
+            try:
+                for entries, place, entry in found:
+                    rows = segment.rows(entry.record)
+                    target = self._active
+                    if target is None or target.size >= self._segment_bytes:
+                        target = self._next_segment()
+                    record = target.append(entry.record.table, rows)
+                    moved.append((entries, place, Entry(target, record, entry.since)))
+                self._sync_active()
+            except (SinkError, OSError) as error:
+                if isinstance(error, SpoolDamageError):
+                    self._staying.add(segment.number)
+                else:
+                    self._sparse_at = time.monotonic() + _SPARSE_PAUSE_SECONDS
+                for _, _, entry in moved:
+                    entry.segment.mark(entry.record)
+                    entry.segment.count(entry.record, -1)
+                raise
+            with self._changed:
+                for entries, place, entry in moved:
+                    old = entries.queue[place].record
+                    entries.queue[place] = entry
+                    self._record_bytes += entry.record.end - entry.record.offset - (old.end - old.offset)
+                self._segments.remove(segment)
+                self._changed.notify_all()
+            segment.remove()
 
     def _unwritable(self, error: OSError) -> SinkError:
         return SinkError(
@@ -480,11 +523,3 @@ class Spool:
             segment.close()
         self._segments.clear()
         self._folder.close()
-
-
-def _pieces(frames: list[pl.DataFrame], most_bytes: int) -> list[pl.DataFrame]:
-    """The frames' rows joined, in pieces of a record's size."""
-    rows = pl.concat(frames, rechunk=True)
-    size = max(1, int(rows.estimated_size()))
-    height = min(_RECORD_ROWS, max(1, 2 * most_bytes * rows.height // size))
-    return [rows.slice(first, height) for first in range(0, rows.height, height)]

@@ -20,6 +20,8 @@ class SpoolFolder:
             SinkError: another process keeps it for longer than `wait` seconds, or it can't be made.
         """
         self.path = folder
+        # What is to be synced once: those folders above the parent that are to hold new ones.
+        self._grown = [each.parent for each in folder.parents if not each.exists()]
         until = time.monotonic() + wait
         while True:
             try:
@@ -36,8 +38,9 @@ class SpoolFolder:
             time.sleep(0.02)
 
     def sync(self) -> None:
-        """Make the folder's list of files safe on disk, and that of the folder that it is in."""
-        for path in (self.path, self.path.parent):
+        """Make the folder's list of files safe on disk, that of the folder that it is in, and of those made for it."""
+        grown, self._grown = self._grown, []
+        for path in (self.path, self.path.parent, *grown):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)

@@ -7,6 +7,7 @@ ever changes.
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from footfall.spool_record import MAGIC, Record, mark_sent, pack_record, read_he
 
 FILE_HEAD = b"FFSPOOL1"
 SUFFIX = ".spool"
+_NAME = re.compile(r"([0-9]{8,})" + re.escape(SUFFIX))
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class Segment:
     Attributes:
         number: its place among its spool's files.
         size: where the next record goes; `synced` is up to where it is safe on disk.
-        unsent: the number of its records that have not been sent.
+        unsent: the number of its records that have not been sent, and `unsent_bytes` their size.
     """
 
     def __init__(self, path: Path, number: int, descriptor: int) -> None:
@@ -35,6 +37,7 @@ class Segment:
         self.size = 0
         self.synced = 0
         self.unsent = 0
+        self.unsent_bytes = 0
         self._descriptor = descriptor
 
     @classmethod
@@ -72,7 +75,9 @@ class Segment:
             segment.close()
             raise
         segment.size = segment.synced = end
-        segment.unsent = sum(not record.sent for record in records)
+        for record in records:
+            if not record.sent:
+                segment.count(record, 1)
         return segment, records
 
     def append(self, table: str, rows: pl.DataFrame) -> Record:
@@ -84,8 +89,13 @@ class Segment:
             os.ftruncate(self._descriptor, self.size)
             raise
         self.size = record.end
-        self.unsent += 1
+        self.count(record, 1)
         return record
+
+    def count(self, record: Record, number: int) -> None:
+        """Count a record as unsent (1), or as unsent no longer (-1)."""
+        self.unsent += number
+        self.unsent_bytes += number * (record.end - record.offset)
 
     def sync(self) -> None:
         """Make all that was appended before safe on disk."""
@@ -134,6 +144,15 @@ class Segment:
             written = os.pwrite(self._descriptor, view, offset)
             offset += written
             view = view[written:]
+
+
+def numbered_files(folder: Path) -> list[tuple[int, Path]]:
+    """The files of a folder and their numbers, in order."""
+    return sorted(
+        (int(match[1]), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name)) is not None
+    )
 
 
 def _scan(descriptor: int, path: Path, *, last: bool) -> tuple[list[Record], int]:

@@ -4,7 +4,7 @@
     recovery/    Bytewax's recovery store
     report.json  what the finished run reported
     partitions.json  a live run's source partitions in the order of their numbers, and the offsets where they began
-    deployed.json  when each trigger rule was first deployed
+    controls.json  a live run's control records, and how many of them its topic has
     history.json  what of the past a live run that began with its history reads, and where its topics go on
     spool/       rows that the store hasn't taken yet
     profiles/    visitors' profiles, to which the recovery data refer
@@ -16,17 +16,19 @@ import base64
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bytewax.recovery import init_db_dir
 
+from footfall.control_record import ControlRecord
 from footfall.errors import StateError
+from footfall.run_differences import differences, what_to_do
 
 FORMAT_VERSION = 1
 _RECOVERY_PARTS = 4
-_LIVE = ("partitions", "deployed", "history")
+_LIVE = ("partitions", "controls", "history")
 
 
 class StateFolder:
@@ -87,20 +89,39 @@ class StateFolder:
         """Keep the source partitions of a live run, in the order of their numbers, before it reads from any of them."""
         _write_whole(self.folder / "partitions.json", json.dumps(dict(beginnings)))
 
-    def deployed(self) -> dict[str, int]:
-        """Rule -> when it was first deployed (ms), for the trigger rules that a live run has had.
+    def controls(self) -> tuple[tuple[ControlRecord, ...], int]:
+        """A live run's control records, in their order, and how many of them, from the first on, its topic has.
+
+        There are none before the run's first start.
 
         Raises:
             StateError: the file is damaged.
+            ControlError: this version of Footfall can't read a record.
         """
-        path = self.folder / "deployed.json"
+        path = self.folder / "controls.json"
         if not path.exists():
-            return {}
-        return {str(rule): int(time) for rule, time in _read_whole(path).items()}
+            return (), 0
+        kept = _read_whole(path)
+        try:
+            records = tuple(ControlRecord.from_dict(each, where=str(path)) for each in kept["records"])
+            published = int(kept["published"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{path} is damaged: begin anew with an empty --state folder") from error
+        numbers = [record.number for record in records]
+        if numbers != list(range(len(records))) or not 0 <= published <= len(records):
+            raise StateError(
+                f"{path} is damaged (records are missing): begin anew with an empty --state folder"
+            )
+        return records, published
 
-    def keep_deployed(self, deployed: Mapping[str, int]) -> None:
-        """Keep when trigger rules were first deployed."""
-        _write_whole(self.folder / "deployed.json", json.dumps(dict(deployed)))
+    def keep_controls(self, records: Sequence[ControlRecord], published: int) -> None:
+        """Keep the control records, and how many of them the topic has.
+
+        Raises:
+            StateError: they can't be written; what was kept before stands.
+        """
+        whole = {"records": [json.loads(record.to_json()) for record in records], "published": published}
+        _write_whole(self.folder / "controls.json", json.dumps(whole, indent=1))
 
     def history(self) -> bytes | None:
         """What a live run that began with its history has kept of its plan; None if it has none.
@@ -128,12 +149,12 @@ class StateFolder:
         """
         path = self.folder / "run.json"
         if path.exists():
-            differences = _differences(_read_whole(path), _whole(identity))
-            if differences:
-                lines = "\n".join(f"  - {line}" for line in differences)
+            kept = _read_whole(path)
+            found = differences(kept, _whole(identity))
+            if found:
+                lines = "\n".join(f"  - {line}" for line in found)
                 raise StateError(
-                    f"the state folder {self.folder} belongs to another run:\n{lines}\n"
-                    "Give the same command again to continue that run, or name an empty --state folder."
+                    f"the state folder {self.folder} belongs to another run:\n{lines}\n{what_to_do(kept)}"
                 )
             return True
         # A run that was killed while it began left no more than these.
@@ -184,11 +205,19 @@ class StateFolder:
 
 def _write_whole(path: Path, text: str) -> None:
     draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # so that the name outlives a power cut, too
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StateError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def _read_whole(path: Path) -> dict[str, Any]:
@@ -203,20 +232,3 @@ def _read_whole(path: Path) -> dict[str, Any]:
 
 def _whole(identity: dict[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT_VERSION, **json.loads(json.dumps(identity))}
-
-
-def _differences(kept: Any, given: Any, where: str = "") -> list[str]:
-    if isinstance(kept, dict) and isinstance(given, dict):
-        lines = []
-        for name in sorted({*kept, *given}):
-            place = f"{where}.{name}" if where else name
-            lines += _differences(kept.get(name), given.get(name), place)
-        return lines
-    if kept == given:
-        return []
-    return [f"{where}: the folder's run has {_shown(kept)}, this one {_shown(given)}"]
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."

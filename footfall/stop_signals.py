@@ -51,8 +51,10 @@ class StopSignals:
         again = self.asked()
         if not again:
             self.number = number
+            # For who pressed Ctrl-C; in a log it would be a line like no other.
             with suppress(OSError):
-                os.write(2, b"\nstopping; once more stops at once\n")
+                if os.isatty(2):
+                    os.write(2, b"\nstopping; once more stops at once\n")
         if self._preparing:
             raise KeyboardInterrupt
         if again:

@@ -35,6 +35,8 @@ SINK_NAME = "store"
 # One insert holds its rows a few times over (Arrow, the engine's blocks), so it isn't let grow with the backlog.
 _MOST_INSERT_ROWS = 500_000
 _MOST_INSERT_BYTES = 256 << 20
+# What a smaller insert may not meet: a query that takes too long, a socket that times out, memory that runs out.
+_TOO_LARGE = frozenset({159, 209, 241})
 _MOST_AGE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -122,6 +124,8 @@ class StoreSender:
         self._failure: FootfallError | None = None
         self._away: _Trouble | None = None
         self._refused: dict[str, _Trouble] = {}
+        # Table -> rows in one insert at most, where that is fewer than everywhere.
+        self._most_rows: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._errors = 0
         self._told = 0.0
@@ -238,7 +242,8 @@ class StoreSender:
 
     def _send(self, name: str) -> None:
         try:
-            batch = self._backlog.take(name, _MOST_INSERT_ROWS, _MOST_INSERT_BYTES)
+            most_rows = self._most_rows.get(name, _MOST_INSERT_ROWS)
+            batch = self._backlog.take(name, most_rows, _MOST_INSERT_BYTES)
         except SpoolDamageError as error:
             self._errors += 1
             self._say(str(error), act=True)
@@ -258,6 +263,9 @@ class StoreSender:
         try:
             self._store.insert(*self._rows(batch))
         except (StoreUnavailableError, StoreBusyError) as error:
+            if error.code in _TOO_LARGE:
+                # The same rows at once would fail for ever where the store has little memory.
+                self._most_rows[name] = max(1, batch.rows // 4)
             self._put_off(error)
         except Exception as error:  # noqa: BLE001 - as above
             self._refuse(name, self._fault(error, f"writing to {name}"))
@@ -292,6 +300,10 @@ class StoreSender:
     def _succeed(self, batch: Batch) -> None:
         self._backlog.done(batch)
         self._sent[batch.table] = self._sent.get(batch.table, 0) + batch.rows
+        if batch.table in self._most_rows:
+            self._most_rows[batch.table] *= 2
+            if self._most_rows[batch.table] >= _MOST_INSERT_ROWS:
+                del self._most_rows[batch.table]
         if self._refused.pop(batch.table, None) is not None:
             self._say(f"{self._address}: writing to {batch.table} works again")
         if self._away is not None:

@@ -151,5 +151,21 @@ DEAD_LETTERS = Table(
     key=("source_partition", "source_offset", "digest"),
 )
 
-TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, TRIGGERS, DEAD_LETTERS)
+# A run that begins anew numbers its records from 0 again; `footfall.control_record` says which then stand.
+CONTROLS = Table(
+    "controls",
+    (
+        ("number", pl.UInt32(), "UInt32"),
+        ("from_time", TIME, "Nullable(DateTime64(3, 'UTC'))"),
+        ("digest", pl.String(), "String"),
+        ("patterns", pl.String(), "String"),
+        ("rules", pl.String(), "String"),
+        ("deployed", pl.String(), "String"),
+        ("written_at", TIME, _TIME_TYPE),
+    ),
+    key=("number", "digest"),
+    version="written_at",
+)
+
+TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, TRIGGERS, DEAD_LETTERS, CONTROLS)
 TABLE_BY_NAME = {table.name: table for table in TABLES}

@@ -16,7 +16,7 @@ Early rules are in `footfall.trigger_early`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,13 +58,12 @@ class TriggerRound:
     (nullable texts): those of the match's first event.
 
     Attributes:
-        until: everything at or before this time has settled, in ms.
+        until: everything at or before this time has settled, in ms; `NEVER` where no more has, as at the input's end.
         settled: the matches that have settled since the round before, ordered by (settled_time, match_id).
         messages: what was told of matches, in that order: early ones, retractions, and settled ones that weren't told
             early. Without early answers, the same as `settled`.
         events: those that withdraw, in their final order, as `withdrawing_events` gives them.
         profile_at: gives profiles as of any time after the round before, up to `until`; None where there are none.
-        at_end: the input has ended: what is due after its last event stays undecided.
     """
 
     until: int
@@ -72,7 +71,6 @@ class TriggerRound:
     messages: pl.DataFrame | None = None
     events: pl.DataFrame | None = None
     profile_at: ProfileAt | None = None
-    at_end: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -89,7 +87,7 @@ class TriggerBook:
 
     Args:
         rules: the rules.
-        patterns: the patterns that they act on, at least.
+        patterns: the patterns that they act on, at least; all versions of one that matches may be of.
         deployed: rule -> when it was first deployed, in ms since 1970; a rule that isn't there always was.
 
     Raises:
@@ -104,6 +102,7 @@ class TriggerBook:
     ) -> None:
         self._generations: dict[int, Generation] = {}
         self._current: dict[str, int] = {}
+        self._announced: list[tuple[int, dict[str, list[Generation]]]] = []
         self._last_number = 0
         self._until = NEVER
         self._waits = Waits()
@@ -153,7 +152,7 @@ class TriggerBook:
         Raises:
             UsageError: as for a new book, which this one then still isn't.
         """
-        memory = {pattern.name: memory_ms(pattern) for pattern in patterns}
+        memory = _memory_of(patterns)
         used = self._waits.generations()
         generations = {number: one for number, one in self._generations.items() if number in used}
         current = {}
@@ -170,6 +169,36 @@ class TriggerBook:
         self._use(generations, current)
         self._last_number = number
 
+    def announce(
+        self,
+        later: Sequence[tuple[int, Iterable[TriggerRule], Iterable[Pattern], Mapping[str, int]]],
+    ) -> None:
+        """Know the rules that `switch` will bring, each set with the event time (ms) from which on it is in force.
+
+        Early rules act on matches that have not settled. So which rules a message is for goes by its match's time, not
+        by how far all has settled. Not kept across a restart: it is to be told again, and after each switch.
+
+        Args:
+            later: since when, rules, patterns, and when they were first deployed.
+        """
+        self._announced = []
+        for since, rules, patterns, deployed in later:
+            memory = _memory_of(patterns)
+            early: dict[str, list[Generation]] = {}
+            for rule in sorted(rules, key=lambda rule: rule.name):
+                if rule.kind == "early":
+                    memory_of = memory.get(rule.pattern, LONGEST_MEMORY_MS)
+                    one = Generation.of(0, rule, memory_of, deployed.get(rule.name))
+                    early.setdefault(rule.pattern, []).append(one)
+            self._announced.append((since, early))
+
+    def _early_rules_of(self, message: TriggerMatch) -> Sequence[Generation]:
+        rules = self._early_rules
+        for since, later in self._announced:
+            if message.settled_time >= since:
+                rules = later
+        return rules.get(message.pattern, ())
+
     def take(self, round_: TriggerRound) -> pl.DataFrame:
         """Decide what a round lets decide: rows of the table `triggers`.
 
@@ -177,23 +206,20 @@ class TriggerBook:
         order in which they did.
         """
         until = round_.until
-        if round_.is_empty and (round_.at_end or self._waits.next_due > until):
-            self._until = self._until if round_.at_end else max(self._until, until)
+        self._until = max(self._until, until)
+        if round_.is_empty and self._waits.next_due > until:
             return NO_TRIGGERS
-        decisions = list(self._early.take(trigger_matches(round_.messages), self._early_rules))
+        decisions = list(self._early.take(trigger_matches(round_.messages), self._early_rules_of))
         decisions.extend(self._settle(round_))
-        if not round_.at_end:
-            self._until = max(self._until, until)
-            self._forget(until)
+        self._forget(self._until)
         for decision in decisions:
             self._counts.setdefault(decision.rule, Counter())[decision.status] += 1
         return decision_rows(decisions)
 
     def _settle(self, round_: TriggerRound) -> Iterator[Decision]:
         events = _events(round_.events)
-        matches = (match for match in trigger_matches(round_.settled) if not match.at_end)
+        matches = trigger_matches(round_.settled)
         event, match = next(events, None), next(matches, None)
-        until = self._until if round_.at_end else round_.until
         while True:
             at_event = FOREVER if event is None else event[1]
             at_match = FOREVER if match is None else match.settled_time
@@ -204,7 +230,7 @@ class TriggerBook:
             elif match is not None and at_match <= due:
                 yield from self._begin(match)
                 match = next(matches, None)
-            elif due <= until or event is not None or match is not None:
+            elif due <= round_.until or event is not None or match is not None:
                 waited = self._waits.pop()
                 if waited is not None:
                     yield self._decide(*waited, round_.profile_at)
@@ -243,6 +269,9 @@ class TriggerBook:
         if generation.rule.name not in self._current:
             return generation.decision(wait, trigger, due, "suppressed", now=due)
         profile = generation.profile(profile_at, visitor, due)
+        user = profile["user_id"]
+        if wait.user_id is None and isinstance(user, str):
+            wait = msgspec.structs.replace(wait, user_id=user)  # who has become known since the first event
         if generation.meets is not None and not generation.meets(profile):
             return generation.decision(wait, trigger, due, "unmet", now=due)
         refusal = self._history.refusal(generation.limits, visitor, due)
@@ -314,11 +343,20 @@ class TriggerBook:
         self._withdrawals, self._history = state["withdrawals"], state["history"]
         self._early = state["early"]
         self._counts = state["counts"]
+        self._announced = []
         generations = {
             number: Generation.of(number, TriggerRule.from_json(text), memory, active_from)
             for number, text, memory, active_from in state["rules"]
         }
         self._use(generations, state["current"])
+
+
+def _memory_of(patterns: Iterable[Pattern]) -> dict[str, int]:
+    """For each name how long what was decided of a match may matter: that of the version for which it is longest."""
+    memory: dict[str, int] = {}
+    for pattern in patterns:
+        memory[pattern.name] = max(memory_ms(pattern), memory.get(pattern.name, 0))
+    return memory
 
 
 def _events(events: pl.DataFrame | None) -> Iterator[tuple[str, int, int]]:

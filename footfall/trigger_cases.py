@@ -25,7 +25,7 @@ from footfall.dataflow import pattern_plan, trigger_settings
 from footfall.duration import format_duration, parse_duration
 from footfall.envelope import SCHEMA
 from footfall.errors import PatternFilesError
-from footfall.event_batch import QUOTED, split_by_shard
+from footfall.event_batch import split_by_shard
 from footfall.pattern import Pattern
 from footfall.pattern_cases import START_MS, PatternCase
 from footfall.polars_condition import JsonValue
@@ -115,13 +115,12 @@ def run_rule_cases(
         event_columns=("message_id",),
         triggers=trigger_settings(settings, plan, rules, {}),
     )
-    rows = [name for name in SCHEMA if name in {*plan.columns, *QUOTED, *SCHEMA}]
     for case in cases:
         end = case.events.end
         (batch,) = split_by_shard(
             case.events.frame(),
             plan,
-            rows,
+            list(SCHEMA),
             0,
             1,
             watermark=FOREVER - 1 if end is None else end,

@@ -4,7 +4,7 @@ It fires with the first of them, at once; when the last one is disproved it is r
 comes to stand. Each message has the next revision.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,16 +30,16 @@ class EarlyTriggers:
     _left: int = 0
 
     def take(
-        self, messages: Iterator[TriggerMatch], rules: Mapping[str, Sequence[Generation]]
+        self, messages: Iterator[TriggerMatch], rules_of: Callable[[TriggerMatch], Sequence[Generation]]
     ) -> Iterator[Decision]:
-        """What messages about matches, in their order, do to the triggers of early rules, which are given by pattern.
+        """What messages about matches, in their order, do to the triggers of the early rules that each is for.
 
         A match that is due before its rule is active doesn't count; it is told once, as suppressed.
         """
         for message in messages:
             if message.at_end or message.status not in ("fired", "retracted"):
                 continue
-            for generation in rules.get(message.pattern, ()):
+            for generation in rules_of(message):
                 decision = self._decide(message, generation)
                 if decision is not None:
                     yield decision

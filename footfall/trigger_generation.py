@@ -26,7 +26,7 @@ class Generation:
         withdrawal: the key of the condition on withdrawing events; None if there is none.
         limits: its cooldown and cap.
         meets: whether a profile's fields meet its condition; None if it has none.
-        reads: the fields that this needs.
+        reads: the fields that this needs, and those that a message tells.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Generation:
             None if rule.withdrawal is None else rule.withdrawal.key(),
             RuleLimits.of(rule),
             None if condition is None else condition.to_closure(PROFILE_SCHEMA),
-            frozenset(SCORE_FIELDS) | (frozenset() if condition is None else condition.columns()),
+            frozenset(("user_id", *SCORE_FIELDS)).union(() if condition is None else condition.columns()),
         )
 
     def is_same(self, other: "Generation") -> bool:

@@ -26,7 +26,7 @@ LONGEST_WAIT_MS = LONGEST_WITHIN_MS
 """The longest delay, cooldown, cap and time to expire."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}", re.ASCII)
 _NAME_WORDS = "a letter, then letters, digits and _, at most 64 in all"
 
 
@@ -89,7 +89,7 @@ def _problems(rule: "TriggerRule") -> Iterator[tuple[str, str]]:
     tags: Any = rule.tags
     if isinstance(tags, str):
         yield "tags", f'they are a tuple of words; write tags=("{tags}",)'
-    elif not isinstance(tags, Iterable) or not all(isinstance(tag, str) for tag in tags):
+    elif not isinstance(tags, Iterable) or not all(map(_is_text, tags)):
         yield "tags", f"{tags!r} is no tuple of words"
     if rule.kind == "early":
         yield from _not_early(rule)
@@ -101,7 +101,7 @@ def _wrong_names(rule: "TriggerRule") -> Iterator[tuple[str, str]]:
         if (name != "cap_group" or value is not None) and not _is_name(value, _NAME):
             yield name, f"{value!r} won't do; it is {_NAME_WORDS}"
     for name in ("action", "description", "owner"):
-        if not isinstance(getattr(rule, name), str):
+        if not _is_text(getattr(rule, name)):
             yield name, f"{getattr(rule, name)!r} is no text"
     if rule.action == "":
         yield "action", "it says nothing; write what the receiver is to do, as in 'send_reminder'"
@@ -205,16 +205,27 @@ def _wrong_fields(fields: Any) -> Iterator[tuple[str, str]]:
     if len(given) != len(fields):
         yield "fields", "a name is given twice"
     for name, value in given.items():
-        if not isinstance(name, str) or not name:
+        if not _is_text(name) or not name:
             yield "fields", f"{name!r} is no name"
         own = value.name if isinstance(value, MatchOutput) else value
-        whole = not isinstance(own, float) or math.isfinite(own)
-        if not isinstance(own, (str, int, float)) or not whole:
+        number = isinstance(own, int) or (isinstance(own, float) and math.isfinite(own))
+        if not number and not _is_text(own):
             yield "fields", f"{name!r} can't be {value!r}; it is a text, a number, True, False or output(...)"
 
 
 def _is_name(value: object, form: re.Pattern[str]) -> bool:
     return isinstance(value, str) and form.fullmatch(value) is not None
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text that can be written as UTF-8: half of a surrogate pair, as JSON may have, can't."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _known(name: str, known: Iterable[str]) -> str:

@@ -50,11 +50,20 @@ def _due(key: bytes) -> int:
     return int.from_bytes(key[:_TIME_BYTES], "big") - _BIAS
 
 
+def _place(visitor_id: str, generation: int) -> int:
+    return hash((visitor_id, generation))
+
+
+def _keys(joined: bytes | bytearray) -> list[bytes]:
+    return [bytes(joined[at : at + _KEY_BYTES]) for at in range(0, len(joined), _KEY_BYTES)]
+
+
 class Waits:
     """All waits of a shard, ordered by (due time, trigger's id).
 
-    A trigger's id is 16 bytes. Some waits can be withdrawn; only these are found by their visitor. All of it is kept
-    across a restart.
+    A trigger's id is 16 bytes. Some waits can be withdrawn; only these are found by their visitor and rule. What a wait
+    costs doesn't depend on how many its visitor has: many people may share one visitor id. All of it is kept across a
+    restart.
     """
 
     __slots__ = ("_heap", "_of_visitor", "_waits", "_withdrawable")
@@ -64,8 +73,8 @@ class Waits:
         self._heap: list[bytes] = []
         self._waits: dict[bytes, bytes] = {}
         self._withdrawable: set[int] = set()
-        # By a hash that may be another visitor's, too; the keys one after another.
-        self._of_visitor: dict[int, bytes] = {}
+        # By a hash of visitor and rule that may be that of others, too; the keys one after another.
+        self._of_visitor: dict[int, bytes | bytearray] = {}
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -82,7 +91,7 @@ class Waits:
         self._waits[key] = _pack(wait)
         if withdrawable:
             self._withdrawable.add(wait.generation)
-            self._index(key, wait.visitor_id)
+            self._index(key, wait)
 
     def pop(self) -> tuple[int, bytes, Wait] | None:
         """Take out what is due first, as (due time, trigger's id, wait); None if that was withdrawn."""
@@ -92,38 +101,54 @@ class Waits:
             return None
         wait = _unpack(packed)
         if wait.generation in self._withdrawable:
-            self._unindex(key, wait.visitor_id)
+            self._unindex(key, wait)
         return _due(key), key[_TIME_BYTES:], wait
 
     def withdraw(self, visitor_id: str, generations: frozenset[int]) -> list[tuple[int, bytes, Wait]]:
         """Take out those of a visitor that wait under one of the rules, as `pop` gives them, in their order."""
-        keys = self._of_visitor.get(hash(visitor_id), b"")
         taken = []
-        for key in sorted(keys[at : at + _KEY_BYTES] for at in range(0, len(keys), _KEY_BYTES)):
-            wait = _unpack(self._waits[key])
-            if wait.visitor_id == visitor_id and wait.generation in generations:
-                del self._waits[key]
-                self._unindex(key, visitor_id)
-                taken.append((_due(key), key[_TIME_BYTES:], wait))
-        return taken
+        for generation in generations & self._withdrawable:
+            place = _place(visitor_id, generation)
+            others = bytearray()
+            for key in _keys(self._of_visitor.get(place, b"")):
+                wait = _unpack(self._waits[key])
+                if (wait.visitor_id, wait.generation) == (visitor_id, generation):
+                    del self._waits[key]
+                    taken.append((key, wait))
+                else:
+                    others += key
+            if others:
+                self._of_visitor[place] = others
+            else:
+                self._of_visitor.pop(place, None)
+        taken.sort()
+        return [(_due(key), key[_TIME_BYTES:], wait) for key, wait in taken]
 
     def generations(self) -> set[int]:
         """The numbers of the rules that something waits under."""
         return {_unpack(packed).generation for packed in self._waits.values()}
 
-    def _index(self, key: bytes, visitor_id: str) -> None:
-        place = hash(visitor_id)
+    def _index(self, key: bytes, wait: Wait) -> None:
+        place = _place(wait.visitor_id, wait.generation)
         known = self._of_visitor.get(place)
-        self._of_visitor[place] = key if known is None else known + key
+        if known is None:
+            self._of_visitor[place] = key
+        elif isinstance(known, bytearray):
+            known += key
+        else:
+            self._of_visitor[place] = bytearray(known + key)
 
-    def _unindex(self, key: bytes, visitor_id: str) -> None:
-        place = hash(visitor_id)
+    def _unindex(self, key: bytes, wait: Wait) -> None:
+        place = _place(wait.visitor_id, wait.generation)
         known = self._of_visitor[place]
-        if len(known) == _KEY_BYTES:
+        if not isinstance(known, bytearray) or len(known) == _KEY_BYTES:
             del self._of_visitor[place]
             return
-        parts = [known[at : at + _KEY_BYTES] for at in range(0, len(known), _KEY_BYTES)]
-        self._of_visitor[place] = b"".join(part for part in parts if part != key)
+        # What is due first mostly came first. Where one key ends and the next begins, these bytes may stand, too.
+        at = known.index(key)
+        while at % _KEY_BYTES:
+            at = known.index(key, at + 1)
+        del known[at : at + _KEY_BYTES]
 
     def __getstate__(self) -> tuple[bytes, bytes, "array[int]", set[int]]:
         packed = self._waits.values()
@@ -139,5 +164,5 @@ class Waits:
             at += size
             wait = _unpack(self._waits[key])
             if wait.generation in self._withdrawable:
-                self._index(key, wait.visitor_id)
+                self._index(key, wait)
         self._heap = sorted(self._waits)

@@ -270,7 +270,8 @@ class VisitorAutomaton:
                 self._move(partial, state, arrival, partials, done)
             else:
                 partials.append(partial)
-        self._begin(arrival, partials, done)
+        if time < automaton.begins_until:
+            self._begin(arrival, partials, done)
         if self._limit is not None and len(partials) + len(self._held) > self._limit:
             # Matches that are held up count, too; without the partial ones that hold them up they come out.
             excess = min(len(partials), len(partials) + len(self._held) - self._limit)

@@ -1,8 +1,8 @@
 """A shard's live visitors: one record each, found by the hash of the visitor, freed when nothing is open.
 
 A visitor is live while they have an open session or a partial match. Records live in a growing array with a
-list of free places; an open-addressing index (linear probing, backward-shift deletion) finds them. Both are
-plain arrays, so that compiled loops can use them and a snapshot is their bytes.
+list of free places; an index (`footfall.hash_index`) finds them. Both are plain arrays, so that compiled loops can
+use them and a snapshot is their bytes.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from footfall.compiled import compiled, compiled_inline
+from footfall.hash_index import find_record, insert_record, new_index, remove_record
 from footfall.record_arrays import copied, grown
 
 VISITOR = np.dtype(
@@ -59,19 +60,8 @@ ROW_FIELDS = ("first_row", "entry_row", "exit_row", "referrer_row", "utm_row", "
 
 _FIRST_FREE, _HIGH_WATER, _LIVE = range(3)
 
-
-@compiled_inline
-def find_visitor(index: Any, visitors: Any, high: Any, low: Any) -> Any:
-    """The place of the visitor with that hash, or -1."""
-    mask = index.size - 1
-    at = np.int64(high & np.uint64(mask))
-    while True:
-        slot = index[at]
-        if slot < 0:
-            return -1
-        if visitors[slot].high == high and visitors[slot].low == low:
-            return np.int64(slot)
-        at = (at + 1) & mask
+find_visitor = find_record
+"""The place of the visitor with that hash, or -1; takes index, records, high, low."""
 
 
 @compiled_inline
@@ -95,31 +85,13 @@ def add_visitor(index: Any, visitors: Any, places: Any, high: Any, low: Any) -> 
     visitor.partials = 0
     visitor.next_deadline = np.iinfo(np.int64).max
     visitor.wanted = np.uint64(0)
-    mask = index.size - 1
-    at = np.int64(high & np.uint64(mask))
-    while index[at] >= 0:
-        at = (at + 1) & mask
-    index[at] = slot
+    insert_record(index, slot, high)
     return slot
 
 
 @compiled_inline
 def _remove(index: Any, visitors: Any, places: Any, slot: Any) -> None:
-    mask = index.size - 1
-    at = np.int64(visitors[slot].high & np.uint64(mask))
-    while index[at] != slot:
-        at = (at + 1) & mask
-    hole = at
-    while True:
-        at = (at + 1) & mask
-        other = index[at]
-        if other < 0:
-            break
-        home = np.int64(visitors[other].high & np.uint64(mask))
-        if ((at - home) & mask) >= ((at - hole) & mask):
-            index[hole] = other
-            hole = at
-    index[hole] = -1
+    remove_record(index, visitors, slot)
     visitors[slot].used = 0
     visitors[slot].next_free = places[_FIRST_FREE]
     places[_FIRST_FREE] = slot
@@ -132,22 +104,6 @@ def _free_idle(index: Any, visitors: Any, places: Any) -> None:
         visitor = visitors[slot]
         if visitor.used and not visitor.open and visitor.partials == 0:
             _remove(index, visitors, places, slot)
-
-
-@compiled
-def _reindex(index: Any, visitors: Any, count: Any) -> None:
-    index[:] = -1
-    mask = index.size - 1
-    for slot in range(count):
-        if visitors[slot].used:
-            at = np.int64(visitors[slot].high & np.uint64(mask))
-            while index[at] >= 0:
-                at = (at + 1) & mask
-            index[at] = slot
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << max(4, (least - 1).bit_length())
 
 
 @dataclass(slots=True)
@@ -174,17 +130,18 @@ class VisitorTable:
         if wanted > self.records.size:
             self.records = grown(self.records, max(wanted, 2 * self.records.size))
         if 2 * wanted > self.index.size:
-            self.index = np.full(_power_of_two(2 * wanted), -1, np.int32)
-            _reindex(self.index, self.records, self.high_water)
+            self._reindex(wanted)
 
     def free_idle(self) -> None:
         """Free the visitors that have neither an open session nor a partial match."""
         _free_idle(self.index, self.records, self.places)
+
+    def _reindex(self, most: int) -> None:
+        self.index = new_index(self.records, self.records["used"][: self.high_water] != 0, most)
 
     def __getstate__(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
         return copied(self.records[: max(16, self.high_water)]), self.places.copy()
 
     def __setstate__(self, state: tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]) -> None:
         self.records, self.places = state
-        self.index = np.full(_power_of_two(2 * self.records.size), -1, np.int32)
-        _reindex(self.index, self.records, self.high_water)
+        self._reindex(self.records.size)

@@ -27,11 +27,13 @@ def _record(number: int) -> str:
 
 def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     """Send records through decoding, the clock, and shards that are thrown away."""
-    formatted = inputs.new_format(None, frozenset(inputs.decoded_columns))
+    plan = inputs.in_force.now.plan
+    columns = inputs.decoded_columns(plan)
+    formatted = inputs.new_format(None, frozenset(columns))
     records = "".join(map(_record, range(_VISITORS))).encode()
     block = RecordBlock("warm-up", 0, _VISITORS, records, "warm-up", 1)
     clock = PartitionClock(ClockSettings())
-    decoded = formatted.decode(block).events.select(inputs.decoded_columns)
+    decoded = formatted.decode(block).events.select(columns)
     events = clock.take(decoded, ended=False, with_watermarks=inputs.early)
     # With one partition, so that its end is the input's, and everything settles.
     triggers = None if shards.triggers is None else replace(shards.triggers, folder=None)
@@ -43,7 +45,7 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
         if shards.event_columns:
             rows = rows.with_columns(source_partition=None).cast({"source_partition": str})
         for batch in split_by_shard(
-            rows, inputs.plan, list(inputs.row_columns), 0, 2, watermark=clock.watermark, ended=ended
+            rows, plan, list(inputs.row_columns(plan)), 0, 2, watermark=clock.watermark, ended=ended
         ):
             batch.ended = ended
             shard.take([batch])

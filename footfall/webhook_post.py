@@ -66,7 +66,7 @@ class WebhookTarget:
         timeout: seconds to wait for a connection, and for each part of an answer.
     """
 
-    url: str
+    url: str = field(repr=False)
     secret: bytes = field(repr=False)
     connections: int = 4
     timeout: float = 10.0
@@ -81,10 +81,11 @@ class WebhookTarget:
 
     @property
     def shown(self) -> str:
-        """The address without what may be secret: login, query and fragment."""
+        """The address without what may be secret: all but the host. A path often is, as where it names the account."""
         parsed = parse_url(self.url)
         port = f":{parsed.port}" if parsed.port else ""
-        return f"{parsed.scheme}://{parsed.host}{port}{parsed.path or '/'}"
+        hidden = "" if (parsed.path or "/") == "/" else "…"
+        return f"{parsed.scheme}://{parsed.host}{port}/{hidden}"
 
 
 def open_target(url: str, secret_file: Path | None) -> WebhookTarget:

@@ -27,8 +27,9 @@ _FULL_PAUSE_SECONDS = 0.2
 _ADOPTED_AT_ONCE = 1_000
 
 _WAITING, _CLOSED, _DEAD = 0, 1, 2
-_VERSION = 1
-# `expires` of a closed message says how long it is remembered. Sizes are kept since bodies go when a message is closed.
+_VERSION = 2
+# `first` marks the message of each visitor that has waited longest, the only one that may be posted: what is due is
+# found without a look at what isn't, however much that is. `expires` of a closed one says how long it is remembered.
 _TABLES = """
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
@@ -42,6 +43,7 @@ CREATE TABLE IF NOT EXISTS messages (
     expires INTEGER NOT NULL,
     body BLOB NOT NULL,
     queued INTEGER NOT NULL,
+    first INTEGER NOT NULL,
     state INTEGER NOT NULL DEFAULT 0,
     tries INTEGER NOT NULL DEFAULT 0,
     since INTEGER NOT NULL DEFAULT 0,
@@ -52,25 +54,34 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 CREATE INDEX IF NOT EXISTS waiting ON messages (number) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS of_visitor ON messages (visitor_id, number) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS ready ON messages (due, number) WHERE state = 0 AND first = 1;
 CREATE INDEX IF NOT EXISTS closed ON messages (expires) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS dead ON messages (number) WHERE state = 2;
 """
+_FIRST = "NOT EXISTS (SELECT 1 FROM messages AS before WHERE before.state = 0 AND before.visitor_id = ?3)"
 _ADD = (
-    "INSERT INTO messages (trigger_id, revision, visitor_id, rule, expires, body, queued) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO NOTHING"
+    "INSERT INTO messages (trigger_id, revision, visitor_id, rule, expires, body, queued, first) "
+    f"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {_FIRST}) ON CONFLICT DO NOTHING"
 )
 _ADOPT = (
     "INSERT INTO messages (trigger_id, revision, visitor_id, rule, expires, body, queued, state, tries, since, due, "
-    "reason, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    f"reason, detail, first) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, {_FIRST}) "
+    "ON CONFLICT DO NOTHING"
 )
-_DUE = """
-SELECT number, trigger_id, revision, visitor_id, rule, expires, body, tries, since FROM messages AS own
-WHERE state = 0 AND (due <= ? OR due > ?) AND NOT EXISTS (
-    SELECT 1 FROM messages AS before
-    WHERE before.state = 0 AND before.visitor_id = own.visitor_id AND before.number < own.number
+_NEXT = """
+UPDATE messages SET first = 1 WHERE number = (
+    SELECT number FROM messages WHERE state = 0 AND visitor_id = ? ORDER BY number LIMIT 1
 )
-ORDER BY number LIMIT ?
 """
+# What was never tried, what is to be tried again, and what met a clock that was set back; of them all the oldest.
+_DUE = " UNION ALL ".join(
+    f"SELECT * FROM (SELECT * FROM messages WHERE state = 0 AND first = 1 AND {due} ORDER BY due, number LIMIT ?3)"
+    for due in ("due = 0", "due > 0 AND due <= ?1", "due > ?2")
+)
+_DUE = (
+    "SELECT number, trigger_id, revision, visitor_id, rule, expires, body, tries, since "
+    f"FROM ({_DUE}) ORDER BY number LIMIT ?3"
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -184,6 +195,14 @@ class WebhookQueue:
                     self.waiting_bytes += len(message.body)
                     new += 1
         return new
+
+    def knows(self, message: NewMessage) -> bool:
+        """Whether `add` would change nothing, since the message is there or was."""
+        with self._lock, self._told("read"):
+            if self._closed:
+                return False
+            known = "SELECT COUNT(*) FROM messages WHERE trigger_id = ? AND revision = ?"
+            return bool(self._database.execute(known, (message.trigger_id, message.revision)).fetchone()[0])
 
     def commit(self, *, patient: bool = False) -> None:
         """Make safe what was changed before. Does nothing where nothing is new.
@@ -356,6 +375,7 @@ class WebhookQueue:
             (state, body, reason, detail, message.number),
         )
         if changed.rowcount > 0:
+            self._database.execute(_NEXT, (message.visitor_id,))
             self.waiting -= 1
             self.waiting_bytes -= len(message.body)
 

@@ -80,7 +80,8 @@ def verify_webhook(
         raise WebhookSignatureError(
             f"the request isn't signed: it needs {TIMESTAMP_HEADER} and {SIGNATURE_HEADER}"
         )
-    if not hmac.compare_digest(sign(secret, int(timestamp), body).encode(), signature.encode()):
+    sent = signature.encode(errors="surrogatepass")  # as a framework may decode a header that is no text
+    if not hmac.compare_digest(sign(secret, int(timestamp), body).encode(), sent):
         raise WebhookSignatureError("the signature is another: the secret or the body isn't the sender's")
     away = abs((time.time() if now is None else now) - int(timestamp))
     if away > tolerance:

@@ -13,8 +13,8 @@ import hashlib
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ QUEUE_BYTES = 1_000_000_000
 SINK_NAME = "webhook"
 
 _STATUS_SECONDS = 1.0
+# So many snapshots of a part, a restart may go back behind the last one (`footfall.profile_log` says why).
+_SNAPSHOTS_BACK = 2
 
 Letter = Callable[[str, pl.DataFrame], None]
 """Takes a part and rows of the table of dead letters, which are durable once the part's next snapshot is."""
@@ -44,8 +46,8 @@ log = logging.getLogger(__name__)
 
 
 def posted_rules(rules: Iterable[TriggerRule]) -> frozenset[str]:
-    """The names of the rules whose triggers are posted: those that are settled."""
-    return frozenset(rule.name for rule in rules if rule.kind == "settled")
+    """The versions of the rules whose triggers are posted: those that are settled."""
+    return frozenset(rule.version for rule in rules if rule.kind == "settled")
 
 
 class WebhookSink(Sink):
@@ -55,7 +57,8 @@ class WebhookSink(Sink):
         target: where to (`footfall.webhook_post.open_target`).
         place: where the queue is kept: a folder of all workers' queues, on a local disk that outlives the process.
             Its limit is how large the messages that wait may be together.
-        rules: the names of the rules whose triggers are posted, see `posted_rules`.
+        versions: those of the rules whose triggers are posted, see `posted_rules`. A rule's name may have been an early
+            one's before.
         retries: when a message is tried again, and when it is given up.
         letter: takes dead letters; called from `write` and `flush`, so that it may write to other sinks, which must be
             flushed after this one. None drops them, counted and logged.
@@ -64,7 +67,7 @@ class WebhookSink(Sink):
         clock: the wall clock in seconds, which decides whether a trigger has expired.
 
     Attributes:
-        rules: see above; it may be set anew at any time.
+        versions: see above.
         suppressed: rule -> triggers that weren't posted since they had expired.
     """
 
@@ -72,7 +75,7 @@ class WebhookSink(Sink):
         self,
         target: WebhookTarget,
         place: SpoolPlace,
-        rules: Collection[str],
+        versions: Collection[str],
         *,
         retries: WebhookRetries | None = None,
         letter: Letter | None = None,
@@ -80,7 +83,7 @@ class WebhookSink(Sink):
         report: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.rules = frozenset(rules)
+        self.versions = frozenset(versions)
         self._target = target
         self._place = place
         self._retries = retries or WebhookRetries()
@@ -93,7 +96,7 @@ class WebhookSink(Sink):
     def __getstate__(self) -> dict[str, Any]:
         if self._queue is not None:
             raise SinkError("a sink that is open can't be pickled")
-        names = ("rules", "_target", "_place", "_retries", "_letter", "_tell", "_report", "_clock")
+        names = ("versions", "_target", "_place", "_retries", "_letter", "_tell", "_report", "_clock")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -107,8 +110,8 @@ class WebhookSink(Sink):
         self._sender: WebhookSender | None = None
         self._closed = False
         self._taken: dict[str, int] = {}
-        # Part -> dead messages whose letters are written, and are kept once the part's snapshot is done.
-        self._written: dict[str, list[int]] = {}
+        # Part -> dead messages whose letters were written at each of its last snapshots.
+        self._written: dict[str, deque[list[int]]] = {}
         self._given_up: Counter[str] = Counter()
         self._told = float("-inf")
         self._telling = threading.Lock()
@@ -147,17 +150,20 @@ class WebhookSink(Sink):
             SinkError: the queue can't be written, as on a disk that is full.
         """
         queue = self._open(part)
-        # That this is called again shows that the part's last snapshot has been completed.
-        kept = self._written.pop(part, [])
-        if kept:
-            queue.bury(kept)
-        self._hand_on(queue, part)
+        written = self._written.setdefault(part, deque())
+        if len(written) == _SNAPSHOTS_BACK:
+            queue.bury(written.popleft())
+        written.append(self._hand_on(queue, part))
         queue.commit(patient=True)
         return self._taken[part]
 
     def drain(self, timeout: float) -> bool:
         """Wait until nothing waits to be posted; False if something still does after so many seconds."""
         return self._sender is None or self._sender.drain(timeout)
+
+    def go_by(self, rules: Sequence[TriggerRule]) -> None:
+        """Post the triggers of these rules as well, and go on with those that other settled ones decide."""
+        self.versions |= posted_rules(rules)
 
     def close(self) -> None:
         """Stop posting, and free the queue."""
@@ -185,6 +191,7 @@ class WebhookSink(Sink):
             waiting_bytes=queue.waiting_bytes,
             oldest_seconds=0.0 if oldest is None else max(0.0, self._clock() - oldest / 1000),
             errors=sender.errors,
+            expired=dict(self.suppressed),
         )
 
     @property
@@ -205,7 +212,9 @@ class WebhookSink(Sink):
     def _current(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The triggers to post. A settled rule retracts nothing, and what an early one did wasn't posted."""
         now = pl.lit(datetime.fromtimestamp(self._clock(), UTC)).cast(TRIGGERS.schema["expires_time"])
-        frame = frame.filter((pl.col("status") == "fired") & pl.col("rule").is_in(sorted(self.rules)))
+        frame = frame.filter(
+            (pl.col("status") == "fired") & pl.col("rule_version").is_in(sorted(self.versions))
+        )
         expired = frame.select(pl.col("expires_time") <= now).to_series()
         self.suppressed.update(frame.filter(expired)["rule"].to_list())
         return frame.filter(~expired)
@@ -219,39 +228,40 @@ class WebhookSink(Sink):
         ]
         room = self._place.limit_bytes - queue.waiting_bytes
         messages: list[NewMessage] = []
+        overflow: list[NewMessage] = []
         for values in zip(*columns, encoded_messages(TRIGGERS, frame), strict=True):
             message = NewMessage._make(values)
             room -= len(message.body)
             if room >= 0:
                 messages.append(message)
-            else:
-                self._overflow(part, message)
+            elif not queue.knows(message):  # a restart may write what is in the queue already
+                overflow.append(message)
         queue.add(messages, int(self._clock() * 1000))
+        if overflow:
+            self._overflow(part, overflow)
         self._taken[part] += len(messages)
         if self._sender is not None:
             self._sender.wake()
 
-    def _overflow(self, part: str, message: NewMessage) -> None:
-        """A message that the queue has no room for: the stream isn't held, so it is given up at once."""
+    def _overflow(self, part: str, messages: list[NewMessage]) -> None:
+        """Messages that the queue has no room for: the stream isn't held, so they are given up at once."""
         if not self._given_up[FAILED]:
             log.error(
                 "the queue of webhook %s is full (%d bytes): triggers become dead letters",
                 self._target.shown, self._place.limit_bytes,
             )  # fmt: skip
-        self._given_up[FAILED] += 1
+        self._given_up[FAILED] += len(messages)
         if self._letter is not None:
             why = f"the queue is full ({self._place.limit_bytes} bytes)"
-            self._letter(part, self._letters([(message.body, FAILED, why)]))
+            self._letter(part, self._letters([(message.body, FAILED, why) for message in messages]))
 
-    def _hand_on(self, queue: WebhookQueue, part: str) -> None:
-        """Write letters for what the sender has given up; they are buried when the part's snapshot is done."""
-        written = {number for numbers in self._written.values() for number in numbers}
+    def _hand_on(self, queue: WebhookQueue, part: str) -> list[int]:
+        """Write letters for what the sender has given up; they are buried when no restart can take them back."""
+        written = {number for parts in self._written.values() for numbers in parts for number in numbers}
         dead = queue.dead(written)
-        if not dead:
-            return
-        if self._letter is not None:
+        if dead and self._letter is not None:
             self._letter(part, self._letters([(each.body, each.reason, each.detail) for each in dead]))
-        self._written.setdefault(part, []).extend(each.number for each in dead)
+        return [each.number for each in dead]
 
     def _letters(self, dead: list[tuple[bytes, str, str]]) -> pl.DataFrame:
         return pl.DataFrame(

@@ -14,20 +14,23 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 
-import numpy as np
-
 from footfall.content import load_flow
-from footfall.dataflow import flow_parts, pattern_plan, trigger_settings
+from footfall.control_record import ControlRecord
+from footfall.dataflow import flow_parts, plan_in_force
 from footfall.errors import FootfallError
-from footfall.input import ReadAhead
+from footfall.lifeline import listen
 from footfall.listening import await_listening
 from footfall.main_thread import wake_main_thread_less
+from footfall.plan_in_force import PlanInForce
+from footfall.read_ahead import ReadAhead
 from footfall.run_messages import (
+    ControlTaken,
     Message,
     NoticeHandler,
     Pacer,
@@ -37,6 +40,7 @@ from footfall.run_messages import (
     encode_message,
 )
 from footfall.run_sinks import new_sinks
+from footfall.sink import Sink
 from footfall.worker_order import WorkerOrder
 
 ORPHANED = 70
@@ -46,8 +50,34 @@ ORPHANED = 70
 _JOIN_SECONDS = 1.0
 
 
-def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
-    """Run the worker's part of the dataflow to its end.
+class Taken:
+    """The control records that the parent hands a worker while it runs."""
+
+    def __init__(self, worker: int, tell: Pacer) -> None:
+        self._worker = worker
+        self._tell = tell
+        self._ready = threading.Event()
+        self._in_force: PlanInForce | None = None
+        self._sinks: Sequence[Sink] = ()
+
+    def begin(self, in_force: PlanInForce, sinks: Sequence[Sink]) -> None:
+        """From now on records can be taken up."""
+        self._in_force, self._sinks = in_force, sinks
+        self._ready.set()
+
+    def __call__(self, record: ControlRecord) -> None:
+        """Take up a record, and say so; it is for events that nobody has read yet."""
+        self._ready.wait()
+        if self._in_force is None:
+            raise RuntimeError("a worker is ready for control records without a plan")
+        self._in_force.take_up(record)
+        for sink in self._sinks:
+            sink.go_by(record.rules)
+        self._tell(ControlTaken(self._worker, record.number))
+
+
+def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event, taken: Taken | None = None) -> None:
+    """Run the worker's part of the dataflow to its end; `taken` gets control records that come meanwhile.
 
     Raises:
         FootfallError: the run can't go on.
@@ -57,19 +87,19 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event) -> None:
     from bytewax.testing import cluster_main, run_main  # noqa: PLC0415
 
     settings = order.settings
-    cells = np.memmap(order.ahead, dtype=np.int64, mode="r+")
     sinks = new_sinks(order, tell)
     try:
-        plan = pattern_plan(settings, order.patterns, order.rules)
+        in_force = plan_in_force(settings, order.controls, order.profiles, live=order.source.live)
+        if taken is not None:
+            taken.begin(in_force, sinks)
         parts = flow_parts(
             settings,
             order.source,
-            plan,
+            in_force,
             sinks,
             tell=tell,
             stop=stop,
-            ahead=ReadAhead(cells, settings.read_ahead),
-            triggers=trigger_settings(settings, plan, order.rules, order.deployed, order.profiles),
+            ahead=ReadAhead.mapped(order.ahead, settings.read_ahead),
         )
         flow = load_flow(order.flow)(parts)
         interval = timedelta(milliseconds=settings.snapshot_interval)
@@ -102,10 +132,13 @@ def _own_fault(error: BaseException) -> FootfallError | None:
     return None
 
 
-def _watch_lifeline(fd: int, stop: threading.Event) -> None:
-    with suppress(OSError):
-        while os.read(fd, 1):
-            stop.set()
+def _watch_lifeline(
+    fd: int, folder: Path, stop: threading.Event, taken: Taken, fail: Callable[[BaseException], int]
+) -> None:
+    try:
+        listen(fd, folder, stop.set, taken)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        os._exit(fail(error))
     os._exit(ORPHANED)
 
 
@@ -122,7 +155,6 @@ def main(arguments: Sequence[str]) -> int:
             data += part
     order: WorkerOrder = pickle.loads(data)  # noqa: S301 - from the parent process
     stop = threading.Event()
-    threading.Thread(target=_watch_lifeline, args=(order_fd, stop), daemon=True).start()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -138,6 +170,19 @@ def main(arguments: Sequence[str]) -> int:
                 line = line[os.write(order.message_fd, line) :]
 
     tell = Pacer(send, worker=order.worker)
+
+    def fail(error: BaseException) -> int:
+        fault = _own_fault(error)
+        if fault is not None:
+            message, code = str(fault), fault.exit_code
+        else:
+            message, code = f"{type(error).__name__}: {error}", 1
+        tell(WorkerFailed(order.worker, message, code, "".join(traceback.format_exception(error))))
+        return code
+
+    taken = Taken(order.worker, tell)
+    watching = (order_fd, order.ahead.parent, stop, taken, fail)
+    threading.Thread(target=_watch_lifeline, args=watching, daemon=True).start()
     logging.basicConfig(
         level=order.settings.log_level.upper(),
         handlers=[NoticeHandler(order.worker, tell)],
@@ -148,15 +193,9 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        run_worker(order, tell, stop)
+        run_worker(order, tell, stop, taken)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        fault = _own_fault(error)
-        if fault is not None:
-            message, code = str(fault), fault.exit_code
-        else:
-            message, code = f"{type(error).__name__}: {error}", 1
-        tell(WorkerFailed(order.worker, message, code, "".join(traceback.format_exception(error))))
-        return code
+        return fail(error)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tell(WorkerEnded(order.worker, stop.is_set(), time.monotonic(), peak))
     return 0

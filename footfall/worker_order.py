@@ -1,13 +1,11 @@
 """What the parent of a run asks of one worker; a module of its own, so that the parent needn't load the engine."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from footfall.pattern import Pattern
+from footfall.control_record import ControlRecord
 from footfall.records import RecordSource
 from footfall.settings import Settings
-from footfall.trigger_rule import TriggerRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +15,8 @@ class WorkerOrder:
     Attributes:
         settings: the run's settings.
         source: the records; listed once, by the parent.
-        patterns: the patterns; loaded once, by the parent.
+        controls: the patterns and rules, and from when on each set is in force; loaded once, by the parent.
         flow: the name of the flow in `flows/`.
-        rules: the trigger rules; loaded once, by the parent.
-        deployed: rule -> when it was first deployed (ms); a rule that isn't there always was.
         spool: the folder in which rows wait for the store; None: in memory.
         profiles: the folder of the visitors' profiles; None where none are kept.
         worker: this worker's number.
@@ -32,11 +28,9 @@ class WorkerOrder:
 
     settings: Settings
     source: RecordSource
-    patterns: tuple[Pattern, ...]
+    controls: tuple[ControlRecord, ...]
     flow: str
     recovery: Path | None
-    rules: tuple[TriggerRule, ...] = ()
-    deployed: Mapping[str, int] = field(default_factory=dict)
     spool: Path | None = None
     profiles: Path | None = None
     worker: int = 0

@@ -18,13 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from footfall.control_record import ControlRecord
 from footfall.errors import FootfallError, RunError, UsageError
+from footfall.lifeline import STOP, record_word
+from footfall.read_ahead import ReadingTable
 from footfall.run_messages import Message, WorkerFailed, decode_message
 from footfall.worker_order import WorkerOrder
 
 _PEERS_SECONDS = 3.0
 _LOG_TAIL = 4_000
-_STOP = b"s"
 
 # A worker is one process with one Polars thread: processes share the cores, threads would fight.
 _THREADS = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -38,20 +40,23 @@ _MEMORY = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 
-# `footfall.clock.NEVER`, whose module loads a compiler that only the workers need.
-_NEVER_READ = (-(2**63)).to_bytes(8, sys.byteorder, signed=True)
-
 
 class WorkerDiedError(RunError):
     """A worker went without a word (it was killed, or ran out of memory); its last output is in the message."""
 
 
 class WorkerPool:
-    """The workers of a run, one set of them at a time; `run` may be called again when they have ended."""
+    """The workers of a run, one set of them at a time; `run` may be called again when they have ended.
+
+    Attributes:
+        table: how far their partitions are; None while none run.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self.table: ReadingTable | None = None
         self._asked = threading.Event()
+        self._telling = threading.Lock()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lifelines: list[int] = []
 
@@ -69,7 +74,8 @@ class WorkerPool:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
             ahead = folder / "ahead"
-            ahead.write_bytes(_NEVER_READ * len(order.source.partitions()))
+            table = ReadingTable(ahead, len(order.source.partitions()))
+            stack.callback(self._leave_table, table)
             addresses = tuple(_free_addresses(self.workers) if self.workers > 1 else ())
             noting = threading.Lock()
             failures: list[WorkerFailed] = []
@@ -102,15 +108,17 @@ class WorkerPool:
                     self._end_processes()
             if self._asked.is_set():
                 self.ask_to_stop()
+            self.table = table
             for listener in listeners:
                 listener.start()
             try:
                 self._wait_for_workers()
             finally:
                 self._end_processes()
-                lifelines, self._lifelines = self._lifelines, []
-                for lifeline in lifelines:
-                    os.close(lifeline)
+                with self._telling:
+                    lifelines, self._lifelines = self._lifelines, []
+                    for lifeline in lifelines:
+                        os.close(lifeline)
                 for listener in listeners:
                     listener.join()
             self._raise_failures(failures, logs)
@@ -123,7 +131,21 @@ class WorkerPool:
         self._asked.set()
         for lifeline in self._lifelines:
             with suppress(OSError):
-                os.write(lifeline, _STOP)
+                os.write(lifeline, STOP)
+
+    def hand(self, record: ControlRecord) -> None:
+        """Hand the workers a control record; each says `ControlTaken` once it goes by it."""
+        with self._telling:
+            if self.table is not None:
+                word = record_word(record, self.table.path.parent)
+                for lifeline in self._lifelines:
+                    with suppress(OSError):
+                        os.write(lifeline, word)
+
+    def _leave_table(self, table: ReadingTable) -> None:
+        with self._telling:
+            self.table = None
+            table.close()
 
     def go_on(self) -> None:
         """Let the workers that `run` starts from now on run, although others were asked to stop."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 from bytewax.testing import cluster_main, run_main
 from reference import Record, Row
@@ -18,9 +17,10 @@ from footfall.dataflow import flow_parts, pattern_plan
 from footfall.digest import Digest
 from footfall.envelope import MILLIONTHS, SCHEMA
 from footfall.event_batch import ENGINE_COLUMNS, QUOTED, ShardBatch, split_by_shard
-from footfall.input import ReadAhead
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
+from footfall.plan_in_force import PlanInForce
+from footfall.read_ahead import ReadAhead
 from footfall.records import RecordBlock, RecordReader, RecordSource
 from footfall.run_messages import Message, PartitionDone, ShardDone
 from footfall.sessions import SessionSettings
@@ -354,11 +354,11 @@ def run_flow(
     parts = flow_parts(
         settings,
         MemorySource(lines),
-        pattern_plan(settings, patterns),
+        PlanInForce(pattern_plan(settings, patterns)),
         [sink],
         tell=messages.append,
         stop=threading.Event(),
-        ahead=ReadAhead(np.full(len(lines), NEVER, np.int64), settings.read_ahead),
+        ahead=ReadAhead.alone([NEVER] * len(lines), settings.read_ahead),
     )
     flow = load_flow("journeys")(parts)
     if workers == 1:

@@ -26,7 +26,7 @@ from kafka_messages import read_topic, topic_ends
 
 from footfall.simulate import Simulation, simulate
 from footfall.store import open_store, parse_dsn
-from footfall.tables import TABLES
+from footfall.tables import CONTROLS, TABLES
 
 DAY = 86_400_000
 BEGIN = time.time_ns() // 1_000_000 // DAY * DAY - 100 * DAY
@@ -35,7 +35,7 @@ SEAL = BEGIN + 50 * DAY
 """The event time of the sentinels: more than the longest wait of a shipped pattern behind the traffic."""
 LATENESS = 5_000
 SENTINEL = "sentinel-"
-OUTPUTS = {"sessions": 8, "matches": 8, "triggers": 8, "late": 2, "dead": 1}
+OUTPUTS = {"sessions": 8, "matches": 8, "triggers": 8, "late": 2, "dead": 1, "control": 1}
 EARLY_RULES = ("help_now", "high_intent")
 _MESSAGE_ID = re.compile(rb'"message_id":"([^"]+)"')
 UNSTABLE: dict[str, tuple[str, ...]] = {}
@@ -531,6 +531,8 @@ def stored_rows(dsn: str) -> dict[str, pl.DataFrame]:
     found = {}
     try:
         for table in TABLES:
+            if table is CONTROLS:
+                continue  # it says when they were written, by the clock
             columns = [
                 f"hex({name}) AS {name}" if dtype == pl.Binary else name for name, dtype, _ in table.columns
             ]

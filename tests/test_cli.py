@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from command_line import environment
 
 from footfall import replay_command
 from footfall.cli import main
+from footfall.cli_flags import LIVE_STATE
+from footfall.live_run import STATE
 from footfall.settings import Settings, setting_infos
 
 
@@ -65,3 +68,40 @@ def test_the_command_line_loads_no_engine() -> None:
         [sys.executable, "-c", code], capture_output=True, check=True, text=True, env=environment()
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["live", "--lat", "3 s"],
+            "footfall live: unrecognized arguments: --lat 3 s; did you mean --lateness? ",
+        ),
+        (["live", "--stat=x"], "unrecognized arguments: --stat=x; did you mean --state? "),
+        (["live", "--zzzzz"], "footfall live: unrecognized arguments: --zzzzz (see footfall live --help)"),
+        (["patterns", "list", "--jsn"], "did you mean --json? (see footfall patterns list --help)"),
+        (["patterns", "test", "a", "b"], "unrecognized arguments: b (see footfall patterns test --help)"),
+        (["live", "--gap"], "(see footfall live --help)"),
+        (["nothing"], "(see footfall --help)"),
+        (["replay"], "(see footfall replay --help)"),
+    ],
+)
+def test_flags_are_whole_and_the_hint_is_the_subcommands(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_help_says_where_a_live_run_keeps_its_state(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for command, default in (("live", str(STATE)), ("replay", "none")):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        (words,) = re.findall(r"--state PATH +(.*\)$)", capsys.readouterr().out, re.MULTILINE)
+        assert words.endswith(f"uses {LIVE_STATE} (default: {default})")
+    assert str(STATE) == LIVE_STATE

@@ -159,9 +159,8 @@ def port(tmp_path: Path) -> Iterator[int]:
 
 def test_the_receiver_notes_what_the_sink_posts(port: int, tmp_path: Path) -> None:
     target = WebhookTarget(f"http://127.0.0.1:{port}/", SECRET)
-    with closing(
-        WebhookSink(target, SpoolPlace(tmp_path / "queue"), set(rows(TRIGGERS, 50)["rule"]))
-    ) as sink:
+    versions = set(rows(TRIGGERS, 50)["rule_version"])
+    with closing(WebhookSink(target, SpoolPlace(tmp_path / "queue"), versions)) as sink:
         sink.open_part("p", None)
         sink.write("p", TRIGGERS, rows(TRIGGERS, 50))
         assert sink.drain(20)

@@ -1,14 +1,17 @@
 """What a run that began with its past sends, and what not."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from control_records import REMIND
 from store_rows import rows
 
 from footfall.clock import FOREVER
 from footfall.held_back import HoldingSink, Outset
 from footfall.sink import Sink
 from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TABLES, TRIGGERS, Table
+from footfall.trigger_rule import TriggerRule
 
 SINCE = datetime(2025, 3, 1, tzinfo=UTC)
 GAP = 1_800_000
@@ -22,6 +25,7 @@ class Recording(Sink):
         self.written: list[tuple[str, Table, int]] = []
         self.opened: list[tuple[str, object | None]] = []
         self.closed = 0
+        self.rules: list[Sequence[TriggerRule]] = []
 
     def open_part(self, part: str, resume: object | None) -> None:
         self.opened.append((part, resume))
@@ -31,6 +35,9 @@ class Recording(Sink):
 
     def flush(self, part: str) -> object:
         return f"state of {part}"
+
+    def go_by(self, rules: Sequence[TriggerRule]) -> None:
+        self.rules.append(rules)
 
     def close(self) -> None:
         self.closed += 1
@@ -44,10 +51,10 @@ def at(table: Table, column: str, *seconds: float) -> pl.DataFrame:
 
 def sent(table: Table, frame: pl.DataFrame) -> list[int]:
     """The numbers of the rows that are sent."""
-    numbered = frame.with_row_index("number")
+    numbered = frame.with_row_index("row_number")
     found = OUTSET.news(table, numbered, GAP)
-    assert found.drop("number").schema == table.schema
-    return found["number"].to_list()
+    assert found.drop("row_number").schema == table.schema
+    return found["row_number"].to_list()
 
 
 def test_matches_and_triggers_go_by_the_time_of_their_decision() -> None:
@@ -89,3 +96,9 @@ def test_a_sink_gets_what_is_left_and_all_else_as_it_is() -> None:
     assert inner.written == [("a", MATCHES, 1), ("a", MATCHES, 0)]
     assert inner.closed == 1
     assert sink.held == {"matches": 3}
+
+
+def test_the_sink_behind_hears_of_rules_that_come() -> None:
+    inner = Recording()
+    HoldingSink(inner, OUTSET, GAP).go_by((REMIND,))
+    assert inner.rules == [(REMIND,)]

@@ -155,6 +155,13 @@ def test_properties_that_dont_go_together_are_told_without_secrets(tmp_path: Pat
     assert SECRET not in problem
 
 
+@pytest.mark.parametrize("line", ["retries=0", "max.in.flight=6", "queuing.strategy=lifo"])
+def test_what_an_idempotent_producer_cant_have_is_told_before_there_is_one(tmp_path: Path, line: str) -> None:
+    (problem,) = _problems(tmp_path, f"{line}\n")
+    assert "don't go together" in problem
+    assert "enable.idempotence" in problem
+
+
 @pytest.mark.parametrize("servers", ["k", "k:", ":9092", "k:x", "k:0", "k:70000", "k:1,,l:2"])
 def test_brokers_are_host_and_port(servers: str) -> None:
     with pytest.raises(SettingsError, match="isn't host:port"):

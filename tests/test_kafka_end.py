@@ -34,37 +34,38 @@ def test_open_transactions_hold_the_promise_back() -> None:
 
 def test_nothing_is_promised_while_nobody_dates_the_records() -> None:
     for dated in (False, None):
-        end = _at_end(PartitionEnd(broker_dated=dated, margin_ms=0), 10_000)
-        assert end.until() is None
-        end.note_own(10_000, 9_400)
-        assert end.until() == 9_400
+        assert _at_end(PartitionEnd(broker_dated=dated, margin_ms=0), 10_000).until() is None
     end = PartitionEnd(broker_dated=None, margin_ms=0)
-    end.observe(10_000, own=None, broker=9_990, waited=False)
+    end.observe(10_000, broker=9_990, waited=False)
     assert _at_end(end, 20_000).until() == 19_990
 
 
 def test_what_lay_there_says_nothing_of_the_clocks() -> None:
     end = PartitionEnd(broker_dated=True, margin_ms=0)
-    end.observe(10_000_000, own=None, broker=10_000, waited=False)
+    end.observe(10_000_000, broker=10_000, waited=False)
     assert _at_end(end, 10_000_000).until() == 10_000_000 - UNSEEN_MS
-    end.observe(10_000_100, own=None, broker=9_995_000, waited=True)  # the broker's clock is 5 s behind
+    end.observe(10_000_100, broker=9_995_000, waited=True)  # the broker's clock is 5 s behind
     assert _at_end(end, 10_000_200).until() == 10_000_200 - 5_100
 
 
-def test_records_that_date_themselves_count_by_their_own_delay() -> None:
+def test_nothing_is_promised_after_records_that_date_themselves() -> None:
     end = PartitionEnd(broker_dated=True, margin_ms=0)
-    end.observe(10_000, own=8_000, broker=9_990, waited=True)
-    assert _at_end(end, 11_000).until() == 9_000
-    again = _at_end(PartitionEnd(broker_dated=True, margin_ms=0, own_delay=end.own_delay), 50_000)
-    assert again.until() == 48_000
+    end.observe(10_000, broker=9_990, waited=True)
+    assert _at_end(end, 11_000).until() == 10_990
+    end.dates_itself = True
+    assert end.until() is None
+    again = _at_end(PartitionEnd(broker_dated=True, margin_ms=0, dates_itself=True), 50_000)
+    assert again.until() is None
+    again.dates_itself = False
+    assert again.until() is not None
 
 
 def test_an_old_difference_is_forgotten() -> None:
     end = PartitionEnd(broker_dated=True, margin_ms=0)
-    end.observe(1_000_000, own=None, broker=1_000_000 + 5_000, waited=True)  # its clock was ahead
+    end.observe(1_000_000, broker=1_000_000 + 5_000, waited=True)  # its clock was ahead
     for minute in range(1, 25):
         now = 1_000_000 + 60_000 * minute
-        end.observe(now, own=None, broker=now - 3, waited=True)
+        end.observe(now, broker=now - 3, waited=True)
     assert _at_end(end, 10_000_000).until() == 10_000_000 - 3
 
 
@@ -92,4 +93,4 @@ def test_no_later_append_is_earlier_than_the_promise(skew: int, appends: list[_A
         assert stamp >= promised
         now += each.wait
         end.leave()
-        end.observe(now, own=None, broker=stamp, waited=True)
+        end.observe(now, broker=stamp, waited=True)

@@ -21,7 +21,7 @@ from kafka_fixtures import NewTopic
 from kafka_messages import read_topic
 from store_rows import START, rows
 
-from footfall.errors import SinkError
+from footfall.errors import RestartError, SinkError
 from footfall.kafka_client import KafkaClient
 from footfall.kafka_refusals import REFUSED
 from footfall.kafka_sink import KafkaSink
@@ -158,7 +158,7 @@ def test_patience_ends(kafka: KafkaBroker, new_sink: Callable[..., KafkaSink]) -
     try:
         sink.write("p", SESSIONS, _sessions(range(5)))
         begun = time.monotonic()
-        with pytest.raises(SinkError, match=r"acknowledged nothing for 1 s.*; 5 messages wait"):
+        with pytest.raises(RestartError, match=r"acknowledged nothing for 1 s.*; 5 messages wait"):
             sink.flush("p")
         assert 0.5 < time.monotonic() - begun < 30.0
         begun = time.monotonic()
@@ -195,7 +195,10 @@ def _triggers(topic: str | pl.Series, status: pl.Series, expires: pl.Series) -> 
 
 
 def test_triggers_go_to_their_own_topics_in_time_or_not_at_all(
-    kafka: KafkaBroker, new_sink: Callable[..., KafkaSink], new_topic: NewTopic
+    kafka: KafkaBroker,
+    new_sink: Callable[..., KafkaSink],
+    new_topic: NewTopic,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     one, other = new_topic(), new_topic()
     now = START + timedelta(days=3)
@@ -212,8 +215,13 @@ def test_triggers_go_to_their_own_topics_in_time_or_not_at_all(
     assert [(each["trigger_id"], each["status"]) for each in _read(kafka, other)] == [("t1", "retracted")]
     assert found[0]["sent_at"] == now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + "250Z"
     assert found[0]["schema"] == "footfall.trigger/1"
-    assert sink.suppressed == {"cart": 1}
+    assert sink.suppressed == sink.status().expired == {"cart": 1}
     assert sink.delivered == {one: 2, other: 1}
+    # That they aren't sent is told, but not each time.
+    sink.write("p", TRIGGERS, frame)
+    assert sink.suppressed == {"cart": 2}
+    said = [record.message for record in caplog.records if "expired" in record.message]
+    assert said == ["triggers of rule cart had expired before they could be sent and aren't: 1 so far"]
 
 
 def test_a_trigger_is_out_at_once(
@@ -365,7 +373,9 @@ def test_refused_messages_without_a_topic_for_dead_letters_are_counted(
 def test_a_producer_that_is_beyond_help_ends_the_run(new_sink: Callable[..., KafkaSink]) -> None:
     sink = new_sink()
     sink._on_error(KafkaError(KafkaError._FATAL, "sequence lost", fatal=True))
-    with pytest.raises(SinkError, match=r"sequence lost \(_FATAL\); what isn't acknowledged is sent again"):
+    with pytest.raises(
+        RestartError, match=r"sequence lost \(_FATAL\); what isn't acknowledged is sent again"
+    ):
         sink.write("p", SESSIONS, _sessions(range(1)))
 
 
@@ -404,7 +414,7 @@ def test_without_a_broker_it_waits_as_long_as_its_patience_lasts() -> None:
     said: list[str] = []
     sink = KafkaSink(KafkaClient(NOWHERE), patience=2.5, report=said.append)
     begun = time.monotonic()
-    with pytest.raises(SinkError, match=r"Kafka at 127\.0\.0\.1:1 can't be used: .*refused"):
+    with pytest.raises(RestartError, match=r"Kafka at 127\.0\.0\.1:1 can't be used: .*refused"):
         sink.open_part("p", None)
     assert 2.5 <= time.monotonic() - begun < 60.0
     assert len(said) == 1
@@ -422,6 +432,7 @@ def test_a_wrong_password_is_told_at_once(kafka: KafkaBroker, tmp_path: Path) ->
         wrong.open_part("p", None)
     assert time.monotonic() - begun < 60.0  # its patience is ten times that
     assert "not-this" not in str(caught.value)
+    assert not isinstance(caught.value, RestartError), "it would only meet the same again"
     wrong.close()
     properties.write_text(lines + f"sasl.password={PASSWORD}\n")
     right = KafkaSink(client, routes={})

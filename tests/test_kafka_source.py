@@ -1,5 +1,6 @@
 """Topics as a source: what there is, where it begins and ends, and stretches of it. The broker is a real one."""
 
+import gc
 import json
 import pickle
 import time
@@ -15,6 +16,7 @@ from kafka_topics import offsets_of, produce, read_all, read_live, values_of
 from footfall.errors import BrokerError, SourceError, UsageError
 from footfall.kafka_client import KafkaClient
 from footfall.kafka_end import now_ms
+from footfall.kafka_metadata import KafkaMetadata
 from footfall.kafka_source import KafkaOptions, KafkaSource
 
 
@@ -36,6 +38,28 @@ def test_partitions_are_in_the_order_of_their_numbers(kafka: KafkaBroker, new_to
     expected = [f"{one}/0000", *(f"{many}/{number:04}" for number in range(12))]
     assert source.partitions() == sorted(expected)
     assert pickle.loads(pickle.dumps(source)).partitions() == source.partitions()
+
+
+def test_asking_again_and_again_leaves_no_client_behind(kafka: KafkaBroker, new_topic: NewTopic) -> None:
+    source = _source(kafka, new_topic(2), live=True)
+    gc.collect()
+    gc.disable()  # which comes by seldom where little is made: a client has threads and sockets
+    try:
+        before = _tasks()
+        for _ in range(5):
+            assert source.find_new_partitions() == []
+            with pytest.raises(BrokerError):
+                KafkaMetadata(KafkaClient("127.0.0.1:1"), 0.2).cluster_id()
+        assert _tasks() <= before + 1
+    finally:
+        gc.enable()
+
+
+def _tasks() -> int:
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        pytest.skip("no /proc/self/task, where Linux shows a process's threads")
+    return len(list(tasks.iterdir()))
 
 
 def test_added_partitions_come_behind_and_are_read_from_their_first_record(

@@ -1,6 +1,7 @@
 import http.client
 import io
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -95,6 +96,27 @@ def test_an_error_that_ends_the_run_is_told() -> None:
     with pytest.raises(RunError), LiveWatch(EXPECTED, out=out):
         raise RunError("the disk is full")
     assert list(lines(out)) == [("run_failed", "the disk is full")]
+
+
+def test_what_the_process_logs_is_a_line_like_any_other_and_no_more_afterwards() -> None:
+    out = io.StringIO()
+    own, others = logging.getLogger("footfall.kafka"), logging.getLogger("driver")
+    before = logging.getLogger().handlers, logging.getLogger("footfall").level
+    with LiveWatch(EXPECTED, out=out, secrets=("hunter2",)) as watch:
+        own.warning("REQTMOUT [producer-9]\nhunter2 timed out")
+        own.info("it goes on at offset %d", 7)
+        own.debug("too much")
+        others.info("connected")
+        others.error("no route")
+    own.error("too late")
+    assert list(lines(out)) == [
+        ("notice", "REQTMOUT [producer-9]\n*** timed out"),
+        ("notice", "it goes on at offset 7"),
+        ("notice", "no route"),
+    ]
+    assert [json.loads(line)["level"] for line in out.getvalue().splitlines()] == ["warning", "info", "error"]
+    assert watch.totals.snapshot().notices[-1].text == "no route"
+    assert (logging.getLogger().handlers, logging.getLogger("footfall").level) == before
 
 
 def test_the_limit_of_a_spool_makes_an_alert() -> None:

@@ -61,6 +61,7 @@ def totals() -> LiveTotals:
             triggers={"cart": {"fired": 3}},
         ),
         sink_status({"events": 50}, waiting_rows=20, waiting_bytes=95, oldest_seconds=1.5, errors=2),
+        sink_status({}, sink="kafka", expired={"cart": 4}),
     ):
         made.note(message)
     made.happened(RunEvent(0, "error", "patterns_broken", "a typing error"))
@@ -100,6 +101,11 @@ def test_every_figure_is_there_with_its_labels(totals: LiveTotals) -> None:
         ("sink_waiting_bytes", "sink=clickhouse"): 95,
         ("sink_oldest_seconds", "sink=clickhouse"): 1.5,
         ("sink_errors_total", "sink=clickhouse"): 2,
+        ("sink_waiting_rows", "sink=kafka"): 0,
+        ("sink_waiting_bytes", "sink=kafka"): 0,
+        ("sink_oldest_seconds", "sink=kafka"): 0,
+        ("sink_errors_total", "sink=kafka"): 0,
+        ("expired_triggers_total", "rule=cart,sink=kafka"): 4,
         ("worker_restarts_total", ""): 0,
         ("worker_silent_seconds", "worker=0"): 1,
         ("workers", ""): 1,

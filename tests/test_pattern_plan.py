@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from footfall.clock import FOREVER, NEVER
 from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
 from footfall.expression import event, field
@@ -19,6 +20,7 @@ from footfall.pattern_plan import (
     is_linear,
     what_is_not_linear,
 )
+from footfall.pattern_sets import PatternSet
 from footfall.taken_events import last
 
 A, B, C, D = (event == name for name in "abcd")
@@ -235,3 +237,119 @@ def test_a_plan_pickles() -> None:
     assert [c.key() for c in again.conditions[0]] == [c.key() for c in plan.conditions[0]]
     assert again.table.tolist() == plan.table.tolist()
     assert again.steps.tolist() == plan.steps.tolist()
+
+
+LOOSE = Pattern("loose").begin("a", A).one_or_more().followed_by("b", B & (field("x") > 1)).within("1 s")
+TALLY = LOOSE.output(pages=last("a").field("path"))
+FIRST = (Pattern("p").begin("a", A).followed_by("b", B).same("path").within("1 s"), TALLY)
+SECOND = (
+    Pattern("new").begin("c", C).followed_by("d", D).same("element").within("1 s"),
+    Pattern("auto").begin("d", D).one_or_more().followed_by("p", field("path") == last("d").field("path")),
+)
+
+
+def many(name: str, first: int, count: int) -> Pattern:
+    pattern = Pattern(name).begin("a", field("x") == first)
+    for number in range(first + 1, first + count):
+        pattern = pattern.followed_by(f"s{number}", field("x") == number)
+    return pattern
+
+
+SETS = (
+    PatternSet((FIRST[0], *SECOND), since=100),
+    PatternSet((FIRST[0], many("many", 0, 60)), (C, event == "later"), since=200),
+    PatternSet((many("more", 100, 60), TALLY), (D, event == "last"), since=300),
+)
+
+
+def test_later_sets_change_no_number_bit_or_lane_of_the_earlier_ones() -> None:
+    plan = PatternPlan.compile(FIRST, reserved=[A, C])
+    for later in SETS:
+        longer = plan.followed_by(later)
+        count = len(plan.patterns)
+        assert longer.generation == plan.generation + 1
+        assert longer.sets == (*plan.sets, later)
+        assert longer.patterns[:count] == plan.patterns
+        assert longer.versions[:count] == plan.versions
+        assert longer.stage_names[:count] == plan.stage_names
+        assert longer.numbers.tolist()[: plan.numbers.size] == plan.numbers.tolist()
+        assert longer.same_fields[: len(plan.same_fields)] == plan.same_fields
+        assert longer.layouts[:-1] == plan.layouts
+        for longer_word, word in zip(longer.conditions, plan.conditions, strict=False):
+            assert [one.key() for one in longer_word[: len(word)]] == [one.key() for one in word]
+        assert longer.steps.tolist()[: plan.steps.size] == plan.steps.tolist()
+        names = [name for name in longer.table.dtype.names or () if name != "begins_until"]
+        assert longer.table[names].tolist()[: plan.table.size] == plan.table[names].tolist()
+        slots = [one.key() for one in plan.automata.values.expressions]
+        assert [one.key() for one in longer.automata.values.expressions][: len(slots)] == slots
+        known = [(one.number, one.same, one.memory_ms, one.begins_from) for one in plan.automata.patterns]
+        assert [(one.number, one.same, one.memory_ms, one.begins_from) for one in longer.automata.patterns][
+            : len(known)
+        ] == known
+        assert plan.columns <= longer.columns
+        plan = longer
+    assert len(plan.conditions) == 3
+
+
+def test_each_version_has_the_times_between_which_its_matches_begin() -> None:
+    plan = PatternPlan.compile(FIRST, [A, C], later=SETS)
+    assert [pattern.name for pattern in plan.patterns] == [
+        "p", "loose", "new", "auto", "many", "more", "loose"
+    ]  # fmt: skip
+    assert plan.numbers.tolist() == [0, 2, 4, 5]
+    assert plan.table["begins_from"].tolist() == [NEVER, 100, 200, 300]
+    assert plan.table["begins_until"].tolist() == [300, 200, 300, FOREVER]
+    found = [(one.number, one.begins_from, one.automaton.begins_until) for one in plan.automata.patterns]
+    assert found == [(1, NEVER, 100), (3, 100, 200), (6, 300, FOREVER)]
+    prefilters = [one.prefilter for one in plan.automata.patterns if one.prefilter is not None]
+    assert [one.begins_until for one in prefilters] == [100, FOREVER]
+
+
+def test_lanes_of_earlier_sets_are_widened_by_what_is_new() -> None:
+    plan = PatternPlan.compile(FIRST, [A, C], later=SETS)
+    assert plan.layouts == ((1, 1), (2, 1), (2, 2), (2, 3))
+    assert plan.lanes == 4
+    old = np.array([[7], [8]], np.uint64)
+    assert plan.widened(old, 0).tolist() == [[7, 0, 0, 0], [8, 0, 0, 0]]
+    third = np.array([[7, 1, 5]], np.uint64)
+    assert plan.widened(third, 2).tolist() == [[7, 1, 5, 0]]
+    last_ones = np.array([[7, 1, 5, 6]], np.uint64)
+    assert plan.widened(last_ones, 3) is last_ones
+    assert plan.widened(np.zeros((0, 1), np.uint64), 0).shape == (0, 4)
+
+
+def test_a_conditions_bit_is_found_by_what_it_says() -> None:
+    plan = PatternPlan.compile(FIRST, [A, C], later=SETS)
+    assert (plan.bit(event == "a"), plan.bit(C)) == (0, 1)
+    flat = {
+        number * 64 + place: condition
+        for number, word in enumerate(plan.conditions)
+        for place, condition in enumerate(word)
+    }
+    for condition in (B, D, event == "later", event == "last", field("x") == 159):
+        assert flat[plan.bit(condition)].same_as(condition)
+    assert plan.bit(field("x") == 159) >= 64
+    with pytest.raises(KeyError):
+        plan.bit(event == "nobody asked")
+
+
+def test_a_plan_of_several_sets_pickles() -> None:
+    plan = PatternPlan.compile(FIRST, [A, C], 7, SETS)
+    again = pickle.loads(pickle.dumps(plan))
+    assert [(each.patterns, each.since) for each in again.sets] == [
+        (each.patterns, each.since) for each in plan.sets
+    ]
+    assert again.automata.limit == 7
+    assert (again.layouts, again.versions) == (plan.layouts, plan.versions)
+    assert again.table.tolist() == plan.table.tolist()
+    step_by_step = PatternPlan.compile(FIRST, [A, C], 7)
+    for later in SETS:
+        step_by_step = step_by_step.followed_by(later)
+    assert step_by_step.table.tolist() == plan.table.tolist()
+    assert step_by_step.automata.limit == 7
+
+
+def test_a_set_that_comes_too_early_is_refused() -> None:
+    plan = PatternPlan.compile(FIRST).followed_by(SETS[1])
+    with pytest.raises(PatternError, match="after the one before it"):
+        plan.followed_by(SETS[0])

@@ -90,11 +90,12 @@ def test_a_worker_that_gives_up_or_falls_silent_is_trouble() -> None:
     run = readiness(clock)
     begin(run)
     clock.now += 59
-    run.note(Notice(0, "info", "still here"))
+    run.note(progress("p0", worker=0))
     assert run.troubles() == []
     clock.now += 2
     assert run.troubles() == ["worker 1 has said nothing for 61 s"]
-    run.note(sink_status({}, worker=1))
+    run.note(shard_status("b", worker=1))
+    assert run.troubles() == []
     run.note(WorkerFailed(0, "the disk is full\nand more", 1, ""))
     assert run.troubles() == ["worker 0 gave up: the disk is full"]
     assert run.workers_alive() == 1
@@ -103,10 +104,62 @@ def test_a_worker_that_gives_up_or_falls_silent_is_trouble() -> None:
     idle.note(sink_status({}))
     clock.now += 1e6
     assert idle.troubles() == [], "who has nothing to tell of isn't stuck"
+    idle.note(shard_status("a"))
+    clock.now += 1e6
+    assert idle.troubles() == [], "shards alone may have nothing to tell for long"
     never = readiness(clock, silent_after=None)
     begin(never)
     clock.now += 1e6
     assert never.troubles() == []
+
+
+def test_the_threads_of_a_sink_dont_speak_for_a_stream_that_is_stuck() -> None:
+    clock = Clock()
+    run = readiness(clock)
+    begin(run)
+    for _ in range(61):
+        clock.now += 1
+        for worker in (0, 1):
+            run.note(sink_status({"events": 5}, worker=worker))
+        run.note(Notice(0, "warning", "rows of a table are refused"))
+    assert run.troubles() == [f"worker {worker} has said nothing for 61 s" for worker in (0, 1)]
+    assert run.silent_seconds() == {0: 61.0, 1: 61.0}
+
+
+def test_a_stream_that_a_sink_holds_isnt_stuck() -> None:
+    clock = Clock()
+    run = readiness(clock)
+    begin(run)
+    run.note(sink_status({}, worker=1, waiting_rows=3, oldest_seconds=3_600.0))
+    clock.now += 600
+    assert run.troubles() == []
+    run.note(sink_status({}, worker=1, waiting_rows=3, oldest_seconds=1.0))
+    assert len(run.troubles()) == 2
+
+
+def test_a_worker_whose_partitions_have_ended_isnt_stuck() -> None:
+    clock = Clock()
+    run = readiness(clock)
+    begin(run)
+    run.note(PartitionDone("p0", 5, 0, 0, 0, (0, 0), {}))
+    run.note(progress("p1", worker=1, final=True))
+    clock.now += 600
+    assert run.troubles() == []
+
+
+def test_a_run_over_empty_topics_is_ready_without_state_until_a_record_comes() -> None:
+    run = readiness()
+    for worker in (0, 1):
+        run.note(WorkerStarted(worker, 1.0))
+        run.note(progress(f"p{worker}", worker=worker, lag=None))
+    assert run.missing() == ["2 of 2 shards have no state yet: a, b"], (
+        "it isn't known yet whether they are empty"
+    )
+    for worker in (0, 1):
+        run.note(progress(f"p{worker}", worker=worker))
+    assert (run.missing(), run.phase()) == ([], "running")
+    run.note(progress("p0", 3))
+    assert run.missing() == ["2 of 2 shards have no state yet: a, b"]
 
 
 def test_a_run_that_is_stopped_is_not_in_trouble_until_it_is_over() -> None:

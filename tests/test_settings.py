@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from footfall.duration import HOW_TO_WRITE
-from footfall.errors import SettingsError
+from footfall.errors import SettingsError, UsageError
 from footfall.settings import SETTING_NAMES, Settings, load_settings, redacted, setting_infos
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,11 +95,64 @@ def test_a_bad_value_is_refused_with_its_flag(name: str, bad: object) -> None:
     assert problem.startswith(f"flag --{name.replace('_', '-')}: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        ("", None), ("mine", Path("mine")), (Path("mine"), Path("mine")), ("all.ndjson", Path("all.ndjson")),
+        ("kafka://control", "kafka://control"), ("KAFKA://control", "kafka://control"),
+        ("chdb://a-store", "chdb://a-store"), ("clickhouse://a:b@h/d", "clickhouse://a:b@h/d"),
+    ],
+)  # fmt: skip
+def test_patterns_are_a_folder_or_control_records(given: object, held: object, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "all.ndjson").write_text("")
+    (tmp_path / "other.txt").write_text("")
+    settings = load_settings({"patterns": given}, environment={})
+    assert settings.patterns == held
+    if held is None or held == Path("mine"):
+        assert settings.pattern_folder == held
+    else:
+        with pytest.raises(UsageError, match="holds control records, which only a replay takes"):
+            _ = settings.pattern_folder
+
+
+@pytest.mark.parametrize("given", ["none.ndjson", "other.txt", "file://x", "kafka://", 3, "http://a:pw@h/"])
+def test_what_holds_no_patterns_is_refused(given: object, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("")
+    (problem,) = problems_of({"patterns": given})
+    assert problem.startswith("flag --patterns: ")
+    assert "name a folder, kafka://TOPIC" in problem
+    assert "pw" not in problem
+
+
+def test_a_place_of_patterns_keeps_its_password() -> None:
+    settings = Settings(patterns="clickhouse://ann:hunter2@host/db")
+    assert "hunter2" not in repr(settings)
+    assert "patterns='clickhouse://ann:***@host/db'" in repr(settings)
+    with pytest.raises(UsageError) as caught:
+        _ = settings.pattern_folder
+    assert "hunter2" not in str(caught.value)
+
+
+def test_where_patterns_come_from_is_no_part_of_a_run_s_identity() -> None:
+    assert Settings(patterns="kafka://control").identity() == Settings().identity()
+
+
 def test_a_file_where_a_folder_belongs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    assert problems_of({"state": "taken"}) == [
-        "flag --state: 'taken' is a file; name a folder, which may be new"
-    ]
+    said = "flag --state: 'taken' is a file; name a folder, which may be new"
+    assert problems_of({"state": "taken"}) == [said]
+    assert problems_of({"state": "taken/new/state"}) == [said]
+
+
+def test_a_place_that_cannot_be_looked_at_is_refused() -> None:
+    (problem,) = problems_of({"state": "a" * 300})
+    assert "can't be looked at: File name too long; name another" in problem
+
+
+def test_a_setting_that_begins_as_the_word_does_is_nearest(tmp_path: Path) -> None:
+    (tmp_path / "footfall.toml").write_text('late = "3 s"\n')
+    assert problems_of() == ["footfall.toml, line 1, late: there is no such setting; did you mean lateness?"]
 
 
 def test_max_session_must_hold_a_gap() -> None:

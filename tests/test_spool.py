@@ -18,7 +18,8 @@ from footfall import spool as spool_module
 from footfall import spool_folder
 from footfall.errors import SinkError, SpoolDamageError
 from footfall.spool import Spool
-from footfall.spool_segment import FILE_HEAD
+from footfall.spool_record import Record
+from footfall.spool_segment import FILE_HEAD, Segment
 from footfall.tables import TABLES
 
 
@@ -126,11 +127,15 @@ def test_new_files_and_their_folder_are_synced(tmp_path: Path, monkeypatch: pyte
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    spool = Spool(tmp_path / "root" / "0")
+    spool = Spool(tmp_path / "state" / "root" / "0")
     spool.append("t", numbers(1))
     spool.sync()
-    assert synced == ["00000001.spool", "0", "root"]
+    assert synced == ["00000001.spool", "0", "root", "state", tmp_path.name]
     spool.close()
+    synced.clear()
+    again = Spool(tmp_path / "state" / "root" / "0")
+    assert synced == ["00000001.spool", "0", "root"]
+    again.close()
 
 
 def test_what_was_sent_is_not_sent_again(tmp_path: Path) -> None:
@@ -390,6 +395,155 @@ def test_a_full_spool_presses_back_until_rows_are_sent(tmp_path: Path) -> None:
             spool.sync()
     writer.join(5)
     assert sent == 20 * 1_500
+    spool.close()
+
+
+def send(spool: Spool, table: str) -> None:
+    while any(one.table == table for one in spool.waiting()):
+        spool.done(spool.take(table, 100_000, 1 << 30))
+
+
+def refuse_one_table(spool: Spool, first: int, rounds: int) -> None:
+    """Many rows of a table that are sent, and a few of another one that aren't."""
+    for number in range(first, first + rounds):
+        assert spool._room(), f"it is full, with {spool.size()}"
+        spool.append("t", noise(300, number))
+        spool.append("u", numbers(number))
+        spool.sync()
+        send(spool, "t")
+        spool.tend()
+
+
+def test_rows_that_are_refused_keep_no_room_from_others(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, 400_000)
+    refuse_one_table(spool, 0, 100)
+    batch = spool.take("u", 10, 1 << 30)
+    crashed = crashed_copy(folder, tmp_path / "crashed")
+    refuse_one_table(spool, 100, 50)  # while a batch is under way
+    assert batch.frames[0].equals(numbers(0))
+    spool.done(batch)
+    assert spool.size().rows == 140
+    assert take_all(spool, "u") == list(range(10, 150))
+    send(spool, "t")
+    assert (spool.size().rows, spool.size().size) == (0, 0)
+    spool.close()
+    assert files(folder) == []
+    again = Spool(crashed)
+    assert sorted(take_all(again, "u")) == list(range(100))
+    again.close()
+    assert files(crashed) == []
+
+
+def test_a_crash_while_rows_are_written_anew_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, 400_000)
+    found: list[Path] = []
+    real_append, real_sync, real_remove = Segment.append, Segment.sync, Segment.remove
+    anew = False
+
+    def crash() -> None:
+        if anew:
+            found.append(crashed_copy(folder, tmp_path / str(len(found))))
+
+    def append(segment: Segment, table: str, rows: pl.DataFrame) -> Record:
+        crash()
+        return real_append(segment, table, rows)
+
+    def sync(segment: Segment) -> None:
+        crash()
+        real_sync(segment)
+        crash()
+
+    def remove(segment: Segment) -> None:
+        crash()
+        real_remove(segment)
+        crash()
+
+    monkeypatch.setattr(Segment, "append", append)
+    monkeypatch.setattr(Segment, "sync", sync)
+    monkeypatch.setattr(Segment, "remove", remove)
+    real_write_anew = spool._write_anew
+
+    def write_anew(segment: Segment) -> None:
+        nonlocal anew
+        anew = True
+        real_write_anew(segment)
+        anew = False
+
+    monkeypatch.setattr(spool, "_write_anew", write_anew)
+    number = 0
+    while len(found) < 20:
+        refuse_one_table(spool, number, 1)
+        number += 1
+        for copy in found:
+            if copy.is_dir():
+                # Twice is fine, since a row that is sent again replaces itself.
+                again = Spool(copy)
+                assert set(take_all(again, "u")) == set(range(number))
+                again.close()
+                shutil.rmtree(copy)
+    spool.close()
+
+
+def test_a_full_disk_while_rows_are_written_anew_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, 400_000)
+    number = 0
+    while spool._sparse() is None:
+        spool.append("t", noise(300, number))
+        spool.append("u", numbers(number))
+        spool.sync()
+        send(spool, "t")
+        number += 1
+    disk = Disk(monkeypatch, folder, spool.disk_bytes + 1_000)
+    before = spool.disk_bytes
+    spool.tend()
+    assert spool.size().rows == number
+    assert spool.disk_bytes >= before
+    assert spool._sparse() is None, "it is not tried again at once"
+    disk.room = 1_000_000
+    spool._sparse_at = 0.0
+    spool.tend()
+    assert spool.disk_bytes < before
+    assert take_all(spool, "u") == list(range(number))
+    assert spool.size().rows == 0
+    spool.close()
+    assert files(folder) == []
+
+
+def test_a_damaged_file_is_not_written_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, 400_000)
+    spool.append("u", numbers(-1))
+    spool.sync()
+    with files(folder)[0].open("r+b") as file:
+        file.seek(200)
+        file.write(b"\xff" * 8)
+    refuse_one_table(spool, 0, 100)
+    assert files(folder)[0].name == "00000001.spool"
+    with pytest.raises(SpoolDamageError):
+        spool.take("u", 1, 1)
+    spool._sparse_at = 0.0
+    refuse_one_table(spool, 100, 20)
+    assert files(folder)[0].name == "00000001.spool"
+    assert take_all(spool, "u") == list(range(120))
+    spool.close()
+
+
+def test_room_that_sent_rows_keep_counts_as_taken(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 400_000)
+    for number in range(12):
+        spool.append("t", noise(300, number))
+        spool.append("u", numbers(number))
+        spool.sync()
+        send(spool, "t")
+    assert spool.disk_bytes > 200_000
+    assert spool.size().size >= spool.disk_bytes - spool._segment_bytes
     spool.close()
 
 

@@ -1,8 +1,12 @@
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from control_records import control_record
 
-from footfall.errors import StateError
+from footfall.errors import ControlError, StateError
 from footfall.state_folder import StateFolder
 
 RUN = {"settings": {"gap": 1, "names": ["a"]}, "inputs": {"partitions": {"x": [{"bytes": 5}]}}}
@@ -30,10 +34,10 @@ def test_another_run_is_refused_with_all_that_differs(tmp_path: Path) -> None:
         state.begin(other)
     state.close()
     words = str(refused.value)
-    assert "settings.gap: the folder's run has 1, this one 2" in words
-    assert "inputs.partitions.x: the folder's run has [" in words
-    assert "inputs.partitions.y: the folder's run has null" in words
+    assert "\n  - gap: 1 ms in the folder's run, 2 ms in this one\n" in words
+    assert "\n  - inputs: y new; x gone\n" in words
     assert "names" not in words
+    assert "name an empty folder: --state NEW" in words
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
@@ -74,3 +78,90 @@ def test_damage_is_told(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(StateError, match=rf"{name} is damaged"):
         (state.begin(RUN), state.report())
     state.close()
+
+
+# ---- control records
+
+
+RECORDS = tuple(control_record(number) for number in range(3))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateFolder]:
+    state = StateFolder(tmp_path)
+    yield state
+    state.close()
+
+
+def test_control_records_come_back(state: StateFolder) -> None:
+    assert state.controls() == ((), 0)
+    for count in range(1, 4):
+        for published in range(count + 1):
+            state.keep_controls(RECORDS[:count], published)
+            assert state.controls() == (RECORDS[:count], published)
+    assert {path.name for path in state.folder.iterdir()} == {"lock", "controls.json"}
+
+
+def test_control_records_of_a_beginning_that_was_killed_are_no_hindrance(state: StateFolder) -> None:
+    state.keep_controls(RECORDS[:1], 0)
+    (state.folder / "controls.new").write_text('{"rec')
+    assert not state.begin(RUN)
+    assert state.controls() == (RECORDS[:1], 0)
+    assert state.begin(RUN)
+    state.keep_controls(RECORDS, 1)
+    assert state.begin(RUN), "they are no part of what the run is"
+
+
+@pytest.mark.parametrize("fails", ["os.fsync", "pathlib.Path.replace"])
+def test_control_records_are_replaced_as_a_whole(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    state.keep_controls(RECORDS[:1], 0)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(fails, fail)
+        with pytest.raises(StateError, match=r"controls\.json can't be written: No space left on device"):
+            state.keep_controls(RECORDS, 2)
+    assert state.controls() == (RECORDS[:1], 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: kept.pop("records"),
+        lambda kept: kept.pop("published"),
+        lambda kept: kept.update(records=5),
+        lambda kept: kept.update(published=None),
+        lambda kept: kept.update(published="many"),
+        lambda kept: kept.update(published=4),
+        lambda kept: kept.update(published=-1),
+        lambda kept: kept["records"].pop(1),
+        lambda kept: kept["records"].reverse(),
+    ],
+)
+def test_damaged_control_records_are_told(state: StateFolder, change: Callable[[Any], object]) -> None:
+    state.keep_controls(RECORDS, 2)
+    path = state.folder / "controls.json"
+    kept = json.loads(path.read_text())
+    change(kept)
+    path.write_text(json.dumps(kept))
+    with pytest.raises(StateError, match=r"controls\.json is damaged"):
+        state.controls()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+def test_a_damaged_file_of_control_records_is_told(state: StateFolder, text: str) -> None:
+    (state.folder / "controls.json").write_text(text)
+    with pytest.raises(StateError, match=r"controls\.json is damaged"):
+        state.controls()
+
+
+def test_a_record_that_was_changed_by_hand_is_refused(state: StateFolder) -> None:
+    state.keep_controls(RECORDS, 0)
+    path = state.folder / "controls.json"
+    path.write_text(path.read_text().replace('"1 h"', '"2 h"').replace('"30 min"', '"31 min"'))
+    with pytest.raises(ControlError, match=r"controls\.json: its digest is"):
+        state.controls()

@@ -456,3 +456,44 @@ def test_other_tables_are_not_held_back_by_a_large_one(
     assert sink.drain(20)
     sink.close()
     assert fake.inserts.index(("sessions", 10)) <= 2
+
+
+class SmallStore(FakeStore):
+    """Runs out of memory at more than so many rows at once."""
+
+    most = 25
+    tries = 0
+
+    def insert(self, table: Table, frame: pl.DataFrame) -> None:
+        self.tries += 1
+        if frame.height > self.most:
+            raise StoreUnavailableError("memory limit exceeded", code=241)
+        super().insert(table, frame)
+
+
+def test_what_is_too_much_at_once_for_a_store_goes_in_smaller_parts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quick: None
+) -> None:
+    use(monkeypatch, FakeStore(*[StoreUnavailableError("away")] * 100_000))
+    sink = StoreSink(ADDRESS, spool=SpoolPlace(tmp_path), report=lambda _: None)
+    sink.open_part("a", None)
+    for number in range(10):
+        sink.write("a", EVENTS, rows(EVENTS, 20, first=20 * number))
+        sink.flush("a")
+    sink.close()
+    small = SmallStore()
+    use(monkeypatch, small)
+    sink = StoreSink(ADDRESS, spool=SpoolPlace(tmp_path), report=lambda _: None)
+    sink.open_part("a", None)
+    assert sink.drain(20)
+    assert sum(count for _, count in small.inserts) == 200
+    assert small.tries < 40
+    # Once there is memory again, so are larger inserts.
+    small.most = 1_000_000
+    for number in range(40):
+        sink.write("a", EVENTS, rows(EVENTS, 1, first=number))
+        sink.flush("a")
+        assert sink.drain(20)
+    assert sink._sender is not None
+    assert sink._sender._most_rows == {}
+    sink.close()

@@ -12,7 +12,7 @@ from reference_triggers import Decided, Found, Happened, early_decisions, settle
 from trigger_rounds import decisions, event_frame, match_frame, plain, rounds
 
 from footfall import Pattern, event, field, trigger_book, trigger_early, trigger_limits, trigger_withdrawals
-from footfall.clock import FOREVER
+from footfall.clock import FOREVER, NEVER
 from footfall.errors import StateError, UsageError
 from footfall.match_output import output
 from footfall.profile_schema import ProfileAt
@@ -241,13 +241,13 @@ def test_a_triggers_name_is_of_rule_visitor_and_first_event_alone() -> None:
 
 def test_the_input_s_end_decides_nothing() -> None:
     book = TriggerBook([rule(), rule("e", "seen", kind="early")], PATTERNS)
-    released = match_frame([(True, 0, left(100))]).with_columns(at_end=pl.lit(True))
-    seen = match_frame([(True, 0, left(100, pattern="seen"))]).with_columns(at_end=pl.lit(True))
-    assert book.take(TriggerRound(FOREVER - 1, released, seen, at_end=True)).height == 0
+    seen = match_frame([(True, 0, left(100, pattern="seen"))])
+    assert book.take(TriggerRound(NEVER, messages=seen.with_columns(at_end=pl.lit(True)))).height == 0
+    assert book.take(TriggerRound(NEVER, messages=seen)).height == 1
     book = TriggerBook([rule(delay=1000)], PATTERNS)
     assert book.take(TriggerRound(200, match_frame([(True, 0, left(150))]))).height == 0
     assert (book.waiting, book.next_due) == (1, 1150)
-    assert book.take(TriggerRound(FOREVER - 1, released, at_end=True)).height == 0
+    assert book.take(TriggerRound(NEVER, messages=seen)).height == 0
     assert book.waiting == 1
 
 
@@ -300,6 +300,60 @@ def test_what_waits_under_a_rule_that_is_gone_is_suppressed() -> None:
     rows = book.take(TriggerRound(5000))
     assert rows["status"].to_list() == ["suppressed"]
     assert book.next_due == FOREVER
+
+
+SHORT = (
+    Pattern("left").begin("a", event == "a").not_followed_by("b", event == "b").within(5),
+    Pattern("held").begin("a", event == "a").followed_by_any("b", event == "b").within(5),
+)
+
+
+def shortened(said: TriggerRule, monkeypatch: pytest.MonkeyPatch) -> TriggerBook:
+    """A book whose patterns have become shorter; it forgets what it may at every round."""
+    for module in (trigger_book, trigger_early, trigger_limits, trigger_withdrawals):
+        monkeypatch.setattr(module, "_FEW", -1_000_000)
+    book = TriggerBook([said], PATTERNS)
+    book.switch([said], (*PATTERNS, *SHORT))
+    kept: TriggerBook = pickle.loads(pickle.dumps(book))
+    return kept
+
+
+def test_a_match_begun_before_a_switch_is_withdrawn_by_what_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book = shortened(rule(withdrawn_by=event == "buy"), monkeypatch)
+    for name, at in (("v", 10), ("w", 20)):
+        book.take(TriggerRound(at, events=withdrawing(book, [Happened(name, at, "buy")])))
+    rows = book.take(TriggerRound(40, match_frame([(True, 0, left(0))])))
+    assert rows["status"].to_list() == ["withdrawn"]
+
+
+def test_matches_begun_before_a_switch_make_one_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = shortened(rule(pattern="held"), monkeypatch)
+    told = [left(0, pattern="held", last=at, settled=at, match_id=f"m{at}") for at in (15, 18)]
+    found = decisions(book, rounds(book, told, [], [16, 20]))
+    assert found["match_id"].to_list() == ["m15"]
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_an_early_match_begun_before_a_switch_can_be_retracted(*, announced: bool) -> None:
+    said = rule(pattern="held", kind="early")
+    book = TriggerBook([said], PATTERNS)
+    if announced:
+        book.announce([(15, [said], (*PATTERNS, *SHORT), {})])
+    else:
+        book.switch([said], (*PATTERNS, *SHORT))
+    one = left(0, pattern="held", last=18, settled=18)
+    rows = book.take(TriggerRound(2, messages=match_frame([(True, 0, one), (False, 1, one)])))
+    assert rows.select("status", "revision").rows() == [("fired", 0), ("retracted", 1)]
+
+
+def test_a_message_names_the_user_who_has_become_known_since() -> None:
+    book = TriggerBook([rule(delay=1000)], PATTERNS)
+    frame = match_frame([(True, 0, left(100)), (True, 0, left(101, "w"))])
+    frame = frame.with_columns(user_id=pl.Series(["own", None]))
+    rows = book.take(TriggerRound(5000, frame, profile_at=constant({"user_id": "later"})))
+    assert rows["user_id"].to_list() == ["own", "later"]
 
 
 def test_too_many_conditions_are_refused_and_change_nothing() -> None:

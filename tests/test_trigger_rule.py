@@ -160,7 +160,9 @@ def test_any_other_json_makes_a_rule_or_an_error_of_ours(value: object, name: st
         ("description", 3, "description: 3 is no text"),
         ("kind", "late", "kind: 'late' is unknown; use settled or early"),
         ("mode", "off", "mode: 'off' is unknown; use live or shadow"),
+        ("action", "\ud800", r"action: '\ud800' is no text"),
         ("topic", "a b", "topic: 'a b' is no topic's name"),
+        ("topic", "..", "topic: '..' is no topic's name"),
         ("delay", "soon", "delay: 'soon' is no length of time; write a number and a unit"),
         ("delay", None, "delay: None is no length of time"),
         ("delay", "401 d", "delay: '401 d' is not within 0 and 400 days"),
@@ -188,9 +190,12 @@ def test_any_other_json_makes_a_rule_or_an_error_of_ours(value: object, name: st
         ("fields", {"a": None}, "fields: 'a' can't be None; it is a text, a number, True, False or output(...)"),
         ("fields", {"a": float("nan")}, "fields: 'a' can't be nan"),
         ("fields", {"": 1}, "fields: '' is no name"),
+        ("fields", {"\ud800": 1}, r"fields: '\ud800' is no name"),
+        ("fields", {"a": "\ud800"}, r"fields: 'a' can't be '\ud800'"),
         ("fields", [("a", 1), ("a", 2)], "fields: a name is given twice"),
         ("tags", "a", 'tags: they are a tuple of words; write tags=("a",)'),
         ("tags", (1,), "tags: (1,) is no tuple of words"),
+        ("tags", ("\ud800",), r"tags: ('\ud800',) is no tuple of words"),
     ],
 )  # fmt: skip
 def test_what_is_no_rule_is_told_with_its_field(field_: str, value: object, words: str) -> None:

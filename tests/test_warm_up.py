@@ -2,7 +2,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -11,8 +10,9 @@ from footfall.clock import PartitionClock
 from footfall.dataflow import flow_parts, pattern_plan
 from footfall.file_sink import FileSink
 from footfall.file_source import FileSource
-from footfall.input import ReadAhead
 from footfall.pattern_files import load_patterns
+from footfall.plan_in_force import PlanInForce
+from footfall.read_ahead import ReadAhead
 from footfall.settings import Settings
 
 
@@ -34,10 +34,10 @@ def test_every_format_is_warmed_up_with_events(
     flow_parts(
         settings,
         FileSource([str(tmp_path / "empty.ndjson")]),
-        pattern_plan(settings, load_patterns(None)),
+        PlanInForce(pattern_plan(settings, load_patterns(None))),
         [FileSink(tmp_path / "out", "parquet")] if stored else [],
         tell=lambda _message: None,
         stop=threading.Event(),
-        ahead=ReadAhead(np.zeros(1, np.int64), 0),
+        ahead=ReadAhead.alone([0], 0),
     )
     assert taken == [64, 0]

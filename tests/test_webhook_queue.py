@@ -205,6 +205,21 @@ def test_the_queue_of_a_worker_that_is_gone_is_taken_over(tmp_path: Path) -> Non
     own.close()
 
 
+def test_what_is_taken_over_waits_behind_what_its_visitors_have_here(tmp_path: Path) -> None:
+    gone = WebhookQueue(tmp_path / "1")
+    gone.add([message(0, 1), message(1, 1), message(2, 2), message(3, 3), message(4, 3)], 0)
+    gone.delivered(gone.due(1, 3, set())[2])  # t3
+    gone.commit()
+    gone.close()
+    own = WebhookQueue(tmp_path / "0")
+    own.add([message(5, 1)], 0)
+    own.adopt(tmp_path / "1")
+    own.add([message(6, 2)], 0)
+    assert ids(own.due(1, 10, set())) == ["t5", "t2", "t4"]
+    assert taken(own) == ["t5", "t0", "t1", "t2", "t4", "t6"]
+    own.close()
+
+
 def test_a_folder_has_one_process(tmp_path: Path) -> None:
     queue = WebhookQueue(tmp_path)
     with pytest.raises(SinkError, match="in use by another process"):
@@ -238,6 +253,23 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(SinkError, match=r"another version \(9\)"):
         WebhookQueue(tmp_path)
+
+
+def test_looking_for_what_is_due_does_not_cost_more_the_more_waits(tmp_path: Path) -> None:
+    """The stream waits meanwhile. Many people may share one visitor id, and a receiver may fail for hours."""
+    queue = WebhookQueue(tmp_path)
+    blocked = [message(number, 1) for number in range(2_000)]
+    put_off = [message(number) for number in range(2_000, 4_000)]
+    queue.add([*blocked, *put_off], 0)
+    for each in queue.due(1, 2_001, set()):
+        queue.put_off(each, since=1, due=1000 if each.visitor_id == "v1" else 5000)
+    queue.add([message(4_000)], 0)
+    thousands_of_steps: list[None] = []
+    queue._database.set_progress_handler(lambda: thousands_of_steps.append(None), 1_000)
+    assert ids(queue.due(999, 64, set())) == ["t4000"]
+    assert ids(queue.due(1000, 64, set())) == ["t0", "t4000"]
+    assert len(thousands_of_steps) < 5
+    queue.close()
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -30,13 +30,16 @@ from footfall.webhook_sink import QUEUE_BYTES, WebhookSink, posted_rules
 from footfall.worker_spool import SpoolPlace
 
 QUICK = WebhookRetries(first_pause=0.02, longest_pause=0.1)
-RULES = frozenset({"booking_reminder"})
+SETTLED = TriggerRule("booking_reminder", pattern="x", action="mail")
+EARLY = TriggerRule("booking_reminder", pattern="x", action="mail", kind="early")
 
 
 def triggers(numbers: range, **changes: Any) -> pl.DataFrame:
     """One trigger a number, for ten visitors in turn."""
     made = rows(TRIGGERS, len(numbers), first=numbers.start).with_columns(
-        pl.Series("visitor_id", [f"v{number % 10}" for number in numbers]), rule=pl.lit("booking_reminder")
+        pl.Series("visitor_id", [f"v{number % 10}" for number in numbers]),
+        rule=pl.lit(SETTLED.name),
+        rule_version=pl.lit(SETTLED.version),
     )
     return made.with_columns(**{name: pl.lit(value) for name, value in changes.items()}).cast(
         {name: TRIGGERS.schema[name] for name in changes}
@@ -85,7 +88,7 @@ def make(tmp_path: Path, receiver: Receiver) -> Iterator[MakeSink]:
     ) -> WebhookSink:
         place = SpoolPlace(tmp_path / "webhook", worker, workers, limit)
         target = WebhookTarget(receiver.url, SECRET, timeout=timeout)
-        made.append(WebhookSink(target, place, RULES, **{"retries": QUICK, **more}))
+        made.append(WebhookSink(target, place, posted_rules([SETTLED]), **{"retries": QUICK, **more}))
         return made[-1]
 
     yield make
@@ -132,7 +135,7 @@ def test_a_trigger_comes_as_its_message_signed(sink: WebhookSink, receiver: Rece
         {"status": "suppressed"},
         {"status": "shadow"},
         {"status": "withdrawn"},
-        {"rule": "an_early_rule"},
+        {"rule_version": EARLY.version},
     ],
 )
 def test_only_what_settled_rules_fire_is_posted(
@@ -145,22 +148,52 @@ def test_only_what_settled_rules_fire_is_posted(
 
 
 def test_settled_rules_are_posted_and_early_ones_not() -> None:
-    settled = TriggerRule("a", pattern="x", action="mail")
-    early = TriggerRule("b", pattern="x", action="mail", kind="early")
-    assert posted_rules([settled, early]) == {"a"}
+    assert posted_rules([SETTLED, EARLY]) == {SETTLED.version}
 
 
 def test_other_rules_may_be_named_while_it_runs(sink: WebhookSink, receiver: Receiver) -> None:
-    sink.rules = frozenset({"another"})
-    sink.write("p", TRIGGERS, triggers(range(2)))
-    sink.write("p", TRIGGERS, triggers(range(2, 4), rule="another"))
+    another = TriggerRule("another", pattern="x", action="call")
+    changes = {"rule": another.name, "rule_version": another.version}
+    sink.write("p", TRIGGERS, triggers(range(2), **changes))
+    sink.go_by([another])
+    sink.write("p", TRIGGERS, triggers(range(2, 4), **changes))
+    sink.write("p", TRIGGERS, triggers(range(4, 6)))  # decided before, or after a wait that began before
     assert sink.drain(10)
-    assert sorted(receiver.ids) == ids(range(2, 4))
+    assert sorted(receiver.ids) == ids(range(2, 6))
+
+
+def test_a_rule_that_becomes_settled_or_early_is_posted_for_what_it_decided_as_settled(
+    make: MakeSink, receiver: Receiver
+) -> None:
+    """The sink is told before the change is in force, and what waits is decided by the rule as it was."""
+    sink = make()
+    sink.open_part("p", None)
+    for number, told in enumerate((EARLY, SETTLED, EARLY)):
+        sink.go_by([told])
+        sink.write("p", TRIGGERS, triggers(range(number, number + 1), rule_version=EARLY.version))
+        sink.write("p", TRIGGERS, triggers(range(10 + number, 11 + number)))
+    assert sink.drain(10)
+    assert sorted(receiver.ids) == ids(range(10, 13))
 
 
 def test_what_has_expired_is_counted_and_not_posted(sink: WebhookSink, receiver: Receiver) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
     sink.write("p", TRIGGERS, pl.concat([triggers(range(1), expires_time=past), triggers(range(1, 2))]))
+    assert sink.drain(10)
+    assert receiver.ids == ids(range(1, 2))
+    assert sink.suppressed == sink.status().expired == {"booking_reminder": 1}
+
+
+def test_nothing_is_posted_at_the_time_of_its_expiry_any_more(make: MakeSink, receiver: Receiver) -> None:
+    now = datetime(2025, 2, 1, tzinfo=UTC)
+    sink = make(clock=now.timestamp)
+    sink.open_part("p", None)
+    for number in range(2):
+        sink.write(
+            "p",
+            TRIGGERS,
+            triggers(range(number, number + 1), expires_time=now + timedelta(milliseconds=number)),
+        )
     assert sink.drain(10)
     assert receiver.ids == ids(range(1, 2))
     assert sink.suppressed == {"booking_reminder": 1}
@@ -370,7 +403,7 @@ def test_a_receiver_that_is_away_is_left_alone(make: MakeSink, receiver: Receive
     receiver.reply = lambda _: Reply()
     assert sink.drain(20)
     assert sorted(receiver.ids) == sorted(ids(range(200)))
-    assert [line.partition("/hook")[2] for line in lines] == [
+    assert [line.partition("/…")[2] for line in lines] == [
         " is away (answer 503); messages wait",
         " works again",
     ]
@@ -446,7 +479,7 @@ def test_what_is_refused_becomes_a_dead_letter(make: MakeSink, receiver: Receive
     assert row["bytes"] == encoded_messages(TRIGGERS, frame)[1]
     assert row["bytes_total"] == len(row["bytes"])
     assert (row["source_partition"], row["source_offset"]) == ("webhook", -1)
-    assert row["source"] == receiver.url
+    assert row["source"] == f"http://127.0.0.1:{receiver.port}/…"
     assert sink.given_up == {"webhook_refused": 1}
     # It is handed on once, and not posted when a restart makes it again.
     for _ in range(3):
@@ -522,7 +555,9 @@ def make_due(sink: WebhookSink) -> None:
         database.execute("UPDATE messages SET due = 0")
 
 
-def test_a_letter_is_written_again_until_a_snapshot_has_followed(make: MakeSink, receiver: Receiver) -> None:
+def test_a_letter_is_written_again_until_no_restart_can_go_back_behind_it(
+    make: MakeSink, receiver: Receiver
+) -> None:
     letters = Letters()
     receiver.reply = lambda _: Reply(400)
     sink = make(letter=letters)
@@ -537,13 +572,19 @@ def test_a_letter_is_written_again_until_a_snapshot_has_followed(make: MakeSink,
     again.flush("q")
     assert letters.parts == ["p", "q"]
     assert len(letters.rows) == 1
-    again.flush("p")
-    again.flush("q")  # the snapshot of q is complete, and the letter kept
-    again.close()
+    for part in "pqpp":
+        again.flush(part)
+    again.close()  # two snapshots of q: the run may go on from the one before the first
+    third = make(letter=letters)
+    third.open_part("q", None)
+    for _ in range(3):
+        third.flush("q")
+    third.close()
+    assert letters.parts == ["p", "q", "q"]
     last = make(letter=letters)
     last.open_part("p", None)
     last.flush("p")
-    assert letters.parts == ["p", "q"]
+    assert letters.parts == ["p", "q", "q"]
     assert len(receiver.requests) == 1
 
 
@@ -573,6 +614,26 @@ def test_a_full_queue_holds_no_stream_and_loses_nothing(
         f"t{number}" for number in range(100)
     }
     assert sink.given_up == {"webhook_failed": 100 - taken}
+
+
+def test_what_waits_in_a_full_queue_is_no_dead_letter_when_a_restart_writes_it_again(
+    make: MakeSink, receiver: Receiver
+) -> None:
+    letters = Letters()
+    receiver.stop()
+    sink = make()
+    sink.open_part("p", None)
+    sink.write("p", TRIGGERS, triggers(range(20)))
+    sink.flush("p")
+    sink.close()
+    full = make(letter=letters, limit=10_000)
+    full.open_part("p", None)
+    full.write("p", TRIGGERS, triggers(range(25)))
+    assert letters.reasons == {f"t{number}": "webhook_failed" for number in range(20, 25)}
+    assert len(letters.parts) == 1
+    receiver.start()
+    assert full.drain(20)
+    assert sorted(receiver.ids) == sorted(ids(range(20)))
 
 
 def test_without_anyone_to_take_letters_they_are_counted_and_logged(

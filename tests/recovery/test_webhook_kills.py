@@ -33,11 +33,11 @@ from footfall.webhook_sender import WebhookRetries
 from footfall.webhook_sink import WebhookSink
 from footfall.worker_spool import SpoolPlace
 sink = WebhookSink(
-    WebhookTarget(sys.argv[1], SECRET, timeout=0.3), SpoolPlace(Path(sys.argv[2])), ["rule"],
+    WebhookTarget(sys.argv[1], SECRET, timeout=0.3), SpoolPlace(Path(sys.argv[2])), ["1"],
     retries=WebhookRetries(first_pause=0.01, longest_pause=0.2),
 )
 frames = [
-    rows(TRIGGERS, 1, first=turn).with_columns(rule=pl.lit("rule"), visitor_id=pl.lit(f"v{turn % 7}"))
+    rows(TRIGGERS, 1, first=turn).with_columns(rule_version=pl.lit("1"), visitor_id=pl.lit(f"v{turn % 7}"))
     for turn in range(int(sys.argv[3]), int(sys.argv[3]) + 3000)
 ]
 sink.open_part("p", None)
@@ -93,7 +93,7 @@ def test_what_was_flushed_is_posted_in_order_whenever_the_writer_is_killed(tmp_p
             if turn == KILLS // 2:
                 receiver.start()
         receiver.reply = lambda _: Reply()
-        sink = WebhookSink(WebhookTarget(receiver.url, SECRET), SpoolPlace(tmp_path), ["rule"])
+        sink = WebhookSink(WebhookTarget(receiver.url, SECRET), SpoolPlace(tmp_path), ["1"])
         sink.open_part("p", None)
         assert sink.drain(60)
         sink.close()
