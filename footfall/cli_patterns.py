@@ -1,4 +1,4 @@
-"""`footfall patterns`: list, show, test, check, explain and begin patterns."""
+"""`footfall patterns`: list, show, test, check, explain and begin patterns and trigger rules."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ examples:
   footfall patterns list                                  the shipped ones
   footfall patterns show rage_click                       draw one, and say it in words
   footfall patterns new left_the_cart --patterns mine     begin one of your own
-  footfall patterns check mine/left_the_cart.py           all that is wrong with it
+  footfall patterns check mine                            all that is wrong with its files
   footfall patterns test left_the_cart --patterns mine    run its cases
   footfall patterns explain rage_click --visitor v17 events.ndjson
                                                           why it fired, or not
@@ -57,39 +57,50 @@ def add_patterns(commands: Any) -> None:
         return parser
 
     listing = add(
-        "list", "list them", "List the patterns of a run.", _patterns_list, "list --patterns my_patterns"
+        "list",
+        "list them",
+        "List the patterns and trigger rules of a run.",
+        _patterns_list,
+        "list --patterns my_patterns",
     )
     show = add(
         "show",
         "draw one, and say it in words",
-        "Draw a pattern's stages and say them in words.",
+        "Draw a pattern's stages and say them in words, or say a trigger rule in words.",
         _patterns_show,
         "show rage_click",
+        "show booking_reminder",
         "show rage_click --svg rage_click.svg",
         "show my_pattern --patterns my_patterns --json",
     )
-    show.add_argument("name", metavar="NAME", help="the pattern's name")
+    show.add_argument("name", metavar="NAME", help="the pattern's name, or a rule's")
     show.add_argument("--svg", metavar="FILE", help="write the picture as SVG (-: to standard output)")
     test = add(
         "test",
         "run their cases",
-        "Run the cases in the folder cases/ beside the patterns, and exit with 1 if one fails.",
+        "Run the cases in the folders cases/ and rule_cases/ beside the patterns, and exit with 1 if one fails.\n"
+        "docs/testing_patterns.md says how cases are written.",
         _patterns_test,
         "test",
         "test rage_click",
+        "test booking_reminder",
         "test --patterns my_patterns --json",
     )
-    test.add_argument("name", metavar="NAME", nargs="?", default=None, help="one pattern (default: all)")
+    test.add_argument(
+        "name", metavar="NAME", nargs="?", default=None, help="one pattern or rule (default: all)"
+    )
     check = add(
         "check",
-        "tell all that is wrong with a file",
-        "Read one file of patterns and tell every problem in it with line, pattern and stage; exit with 1 if "
-        "there is one.\nThe other files of its folder and the patterns' cases are looked at too.",
+        "tell all that is wrong with files",
+        "Read files of patterns and trigger rules and tell every problem in them with line, pattern and stage; exit "
+        "with 1 if there is one.\nThe other files of their folders, and cases, are looked at too.",
         _patterns_check,
-        "check my_patterns/leaving.py",
-        "check my_patterns/leaving.py --json",
+        "check my_patterns",
+        "check my_patterns/leaving.py my_patterns/carts.py --json",
     )
-    check.add_argument("file", metavar="FILE", help="a file of patterns (.py, .json)")
+    check.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file of patterns (.py, .json), or a folder of such"
+    )
     explain = add(
         "explain",
         "say why one fired, or not, for a visitor",
@@ -149,7 +160,7 @@ def _patterns_test(arguments: argparse.Namespace) -> int:
 def _patterns_check(arguments: argparse.Namespace) -> int:
     from footfall.pattern_file_check import check_patterns  # noqa: PLC0415
 
-    return check_patterns(Path(arguments.file), as_json=arguments.json)
+    return check_patterns([Path(file) for file in arguments.files], as_json=arguments.json)
 
 
 def _patterns_explain(arguments: argparse.Namespace) -> int:

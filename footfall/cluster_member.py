@@ -6,6 +6,7 @@ which must get the signal too. What has died is started again by whatever runs i
 """
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -66,6 +67,9 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
         addresses=("",) * members if members > 1 else (),
     )
     watch = _watch(settings, order, members)
+    # The store's driver logs what it raises as well, and the sink tells what comes of that.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     lock = threading.Lock()
 
     def note(message: Message) -> None:

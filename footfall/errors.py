@@ -58,10 +58,12 @@ class TriggerRuleError(UsageError):
     Attributes:
         rule: the rule's name, as far as it has one.
         problems: what is wrong, as "field: what, and what to do".
+        pattern: the pattern that the rule names, where that is known; whether it is there isn't looked at.
     """
 
-    def __init__(self, problems: Sequence[str], *, rule: str) -> None:
+    def __init__(self, problems: Sequence[str], *, rule: str, pattern: str | None = None) -> None:
         self.rule = rule
+        self.pattern = pattern
         self.problems = tuple(problems)
         super().__init__("\n".join(self.lines))
 

@@ -30,6 +30,7 @@ _WAIT = timedelta(milliseconds=2)
 _POLL = timedelta(milliseconds=5)
 _BLOCK = 8_192
 _TICK_MS = 1_000
+_MOST_FORMATS = 64
 _LATE_CONTENT = ("visitor_id", "message_id", "event", "event_time")
 _FILLED_LATER = frozenset({"source_partition", "late", "clock_capped"})
 
@@ -171,6 +172,7 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         self._quiet = False
         self._waits = self._ahead.is_held(self._number, self._reached) or self._ahead.must_wait(self._before)
         if self._waits:
+            self._tell_progress()
             return []
         plan = self._settings.in_force.now.plan
         if plan is not self._plan:
@@ -251,10 +253,12 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
         return (pl.concat(decoded) if len(decoded) > 2 else decoded[-1]), ended
 
     def _format_of(self, name: str | None) -> Decoder:
-        if name not in self._formats:
-            wanted = frozenset(self._columns)
-            self._formats[name] = self._settings.new_format(name, wanted)
-        return self._formats[name]
+        known = self._formats.get(name)
+        if known is None:
+            known = self._settings.new_format(name, frozenset(self._columns))
+            if len(self._formats) < _MOST_FORMATS:  # a header may say anything
+                self._formats[name] = known
+        return known
 
     def _part_late(self, events: pl.DataFrame, letters: Letters) -> pl.DataFrame:
         if self._settings.event_columns:

@@ -95,6 +95,7 @@ class LiveRun:
         self._signals = StopSignals(self._pool)
         self._tally = LiveTally()
         self._added: list[str] = []
+        self._looking: threading.Thread | None = None
         self._log: ControlLog | None = None
         self._switch: PatternSwitch | None = None
 
@@ -312,14 +313,13 @@ class LiveRun:
         """
         ended = threading.Event()
         every = self._settings.partition_check / 1000
+        before = self._looking
 
         def look() -> None:
+            if before is not None:
+                before.join()  # it may still be waiting for a broker that doesn't answer
             due = time.monotonic() + every
-            while not ended.wait(min(every, _LOOK_SECONDS)):
-                if self._signals.asked():
-                    # Not told by the signal's handler, which may have interrupted whoever holds the locks.
-                    watch.happened("run_stopping", "the workers take a last snapshot")
-                    return
+            while not ended.wait(min(every, _LOOK_SECONDS)) and not self._signals.asked():
                 if self._switch is not None:
                     self._switch.look(lambda: ended.is_set() or self._signals.asked())
                 if time.monotonic() < due:
@@ -328,8 +328,11 @@ class LiveRun:
                 try:
                     added = self._source.find_new_partitions()
                 except FootfallError as error:
-                    watch.happened("broker_away", str(error), level="warning")
+                    if not ended.is_set():
+                        watch.happened("broker_away", str(error), level="warning")
                     continue
+                if ended.is_set():
+                    return
                 watch.happened("broker_back", "the cluster answers again")
                 if added:
                     self._added = added
@@ -337,13 +340,23 @@ class LiveRun:
                     self._pool.ask_to_stop()
                     return
 
-        looking = threading.Thread(target=look, name="looking-around", daemon=True)
-        looking.start()
+        def tell_of_stop() -> None:
+            # Not told by the signal's handler, which may have interrupted whoever holds the locks.
+            while not ended.wait(_LOOK_SECONDS):
+                if self._signals.asked():
+                    watch.happened("run_stopping", "the workers take a last snapshot")
+                    return
+
+        self._looking = threading.Thread(target=look, name="looking-around", daemon=True)
+        telling = threading.Thread(target=tell_of_stop, name="telling-of-stop", daemon=True)
+        self._looking.start()
+        telling.start()
         try:
             yield
         finally:
             ended.set()
-            looking.join()
+            telling.join()
+            self._looking.join(_LOOK_SECONDS)
 
     def _take_up(self, state: StateFolder, watch: LiveWatch) -> None:
         self._source = self._open_source(self._source.partitions(), self._source.starts)

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.abc import SourceLoader
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,29 @@ class _Found:
 class _FoundRule:
     rule: TriggerRule
     where: str
+
+
+@dataclass(slots=True)
+class _Faults:
+    """What is wrong with a folder's files.
+
+    Attributes:
+        problems: all of it, in words with file and line.
+        lost_rules: rules that won't do by themselves, each with its place.
+        unread: names that the faulty files may have given to patterns; None if that can't be told.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    lost_rules: list[tuple[TriggerRuleError, str]] = field(default_factory=list)
+    unread: set[str] | None = field(default_factory=set)
+
+    def may_have_lost(self, pattern: str) -> bool:
+        """Whether a pattern of that name may stand in a file that couldn't be read."""
+        return self.unread is None or pattern in self.unread
+
+    def lose(self, names: set[str] | None) -> None:
+        """A file couldn't be read that may have held patterns of these names, or of any if it is None."""
+        self.unread = None if self.unread is None or names is None else self.unread | names
 
 
 class _FreshSource(SourceLoader):
@@ -112,18 +135,22 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
     folder = content_folder("patterns") if folder is None else folder
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; give one that holds pattern files (*.py, *.json)")
-    problems: list[str] = []
+    faults = _Faults()
+    problems = faults.problems
     found: list[_Found] = []
     found_rules: list[_FoundRule] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")) or not path.is_file():
             continue
+        before = len(problems)
         if path.suffix == ".py":
-            found.extend(_read_python(path, problems, found_rules))
+            found.extend(_read_python(path, faults, found_rules))
         elif path.suffix == ".json":
             found.extend(_read_json(path, problems))
+        if len(problems) > before:
+            faults.lose(_names_in(path))
     by_name = _by_name(found, problems)
-    rules = _rules_by_name(found_rules, {one.pattern.name: one.pattern for one in by_name}, problems)
+    rules = _rules_by_name(found_rules, {one.pattern.name: one.pattern for one in by_name}, faults)
     if problems:
         raise PatternFilesError(problems)
     if not by_name:
@@ -137,7 +164,8 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
     )
 
 
-def _read_python(path: Path, problems: list[str], rules: list[_FoundRule]) -> Iterator[_Found]:
+def _read_python(path: Path, faults: _Faults, rules: list[_FoundRule]) -> Iterator[_Found]:
+    problems = faults.problems
     # The name is private and differs from folder to folder, so that it hides no module and is hidden by none.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_loader(f"_footfall_patterns_{digest}_{path.stem}", _FreshSource(path))
@@ -149,6 +177,8 @@ def _read_python(path: Path, problems: list[str], rules: list[_FoundRule]) -> It
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a pattern file is the user's code: anything goes
         problems.extend(f"{_place(path, error)}: {words}" for words in _fault_lines(error))
+        if isinstance(error, TriggerRuleError):
+            faults.lost_rules.append((error, _place(path, error)))
         return
     lines = _assignment_lines(path)
     seen: set[int] = set()
@@ -193,19 +223,63 @@ def _by_name(found: list[_Found], problems: list[str]) -> tuple[_Found, ...]:
 
 
 def _rules_by_name(
-    found: list[_FoundRule], patterns: Mapping[str, Pattern], problems: list[str]
+    found: list[_FoundRule], patterns: Mapping[str, Pattern], faults: _Faults
 ) -> tuple[TriggerRule, ...]:
     first: dict[str, _FoundRule] = {}
-    whole = not problems  # a rule isn't to blame for a pattern that couldn't be read
+    problems = faults.problems
+    for error, where in faults.lost_rules:
+        name = named_pattern(error)
+        if name is not None and name not in patterns and not faults.may_have_lost(name):
+            # Patterns of the faulty file itself aren't known, so that a list of those that there are would mislead.
+            lines = TriggerRuleError([f"pattern: there is no pattern {name!r}"], rule=error.rule).lines
+            problems.extend(f"{where}: {line}" for line in lines)
     for one in found:
         known = first.setdefault(one.rule.name, one)
         if known is not one:
             problems.append(f"{one.where}: the name {one.rule.name!r} is taken by the rule in {known.where}")
-        misfit = misfits(one.rule, patterns) if whole or one.rule.pattern in patterns else []
+        # A rule isn't to blame for a pattern that couldn't be read.
+        told = one.rule.pattern in patterns or not faults.may_have_lost(one.rule.pattern)
+        misfit = misfits(one.rule, patterns) if told else []
         if misfit:
             lines = TriggerRuleError(misfit, rule=one.rule.name).lines
             problems.extend(f"{one.where}: {line}" for line in lines)
     return tuple(first[name].rule for name in sorted(first))
+
+
+def named_pattern(error: TriggerRuleError) -> str | None:
+    """The pattern that a faulty rule names; None if that isn't known, or is a fault that was told."""
+    return None if any(each.startswith("pattern:") for each in error.problems) else error.pattern
+
+
+def _names_in(path: Path) -> set[str] | None:
+    try:
+        return pattern_names_in(ast.parse(path.read_bytes()))
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        return None
+
+
+def pattern_names_in(code: ast.AST) -> set[str] | None:
+    """Every text that code may name a pattern by, but for those by which rules name theirs; None if it may be any."""
+    nodes = list(ast.walk(code))
+    if any(_makes_names(node) for node in nodes):
+        return None
+    of_rules = {id(each.value) for each in nodes if isinstance(each, ast.keyword) and each.arg == "pattern"}
+    return {
+        each.value
+        for each in nodes
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and id(each) not in of_rules
+    }
+
+
+def _makes_names(node: ast.AST) -> bool:
+    """Whether patterns may get names that don't stand in the file as they are."""
+    if isinstance(node, ast.ImportFrom):
+        return any(alias.name == "*" for alias in node.names)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    if node.func.id == "Pattern":
+        return not (node.args and isinstance(node.args[0], ast.Constant))
+    return node.func.id in ("globals", "vars")
 
 
 def _fault_lines(error: BaseException) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`footfall patterns list`: the patterns of a run, for people or as JSON."""
+"""`footfall patterns list`: the patterns and trigger rules of a run, for people or as JSON."""
 
 import sys
 from pathlib import Path
@@ -10,10 +10,14 @@ from rich.text import Text
 
 from footfall.pattern_files import read_folder
 from footfall.pattern_picture import printable
+from footfall.trigger_rule import TriggerRule
+from footfall.trigger_rule_words import rule_facts, rule_json, rule_summary
 
 
 def print_patterns(folder: Path | None, *, as_json: bool) -> None:
-    """Print the patterns of a folder, the shipped ones if it is None.
+    """Print the patterns and rules of a folder, the shipped ones if it is None.
+
+    As JSON it is an object with `patterns` and `rules`.
 
     Raises:
         UsageError: a pattern file won't do; all faults are listed.
@@ -29,7 +33,8 @@ def print_patterns(folder: Path | None, *, as_json: bool) -> None:
             }
             for pattern in read.patterns
         ]
-        sys.stdout.write(msgspec.json.encode(listed).decode() + "\n")
+        said = {"patterns": listed, "rules": [rule_json(rule) for rule in read.rules]}
+        sys.stdout.write(msgspec.json.encode(said).decode() + "\n")
         return
     console = Console(highlight=False)
     for pattern in read.patterns:
@@ -44,4 +49,17 @@ def print_patterns(folder: Path | None, *, as_json: bool) -> None:
         for line, style in ((pattern.description, ""), ("; ".join(facts), "dim")):
             if line:
                 console.print(Padding(Text(printable(line), style), (0, 0, 0, 4), expand=False))
-    console.print(Text("footfall patterns show NAME draws one, and says it in words.", "dim"))
+    for rule in read.rules:
+        _print_rule(console, rule)
+    console.print(Text("footfall patterns show NAME says one in words, and draws a pattern.", "dim"))
+
+
+def _print_rule(console: Console, rule: TriggerRule) -> None:
+    console.print(Text.assemble(("rule ", "dim"), (rule.name, "bold"), (f"  version {rule.version}", "dim")))
+    for line, style in (
+        (rule_summary(rule), ""),
+        (rule.description.partition(". ")[0], ""),  # where its defaults come from is for `show`
+        (rule_facts(rule), "dim"),
+    ):
+        if line:
+            console.print(Padding(Text(printable(line), style), (0, 0, 0, 4), expand=False))

@@ -6,7 +6,7 @@ A case runs in a shard of its own, with all patterns of the folder in one plan, 
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +22,26 @@ from footfall.duration import format_duration, parse_duration
 from footfall.envelope import SCHEMA
 from footfall.errors import UsageError
 from footfall.event_batch import QUOTED, split_by_shard
+from footfall.event_names import EventNames
 from footfall.pattern import Pattern
 from footfall.pattern_cases import PatternCase, case_file, load_case_files, load_cases
 from footfall.pattern_files import PatternFolder, read_folder
 from footfall.pattern_plan import PatternPlan
-from footfall.pattern_show import pattern_named
+from footfall.pattern_show import pattern_named, rule_named
+from footfall.pattern_warnings import name_warnings
 from footfall.polars_condition import JsonValue
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Shard, ShardSettings
 from footfall.tables import MATCHES
-from footfall.trigger_cases import RuleCaseResult, load_rule_cases, run_rule_cases
+from footfall.trigger_cases import (
+    RuleCaseResult,
+    load_rule_case_files,
+    load_rule_cases,
+    rule_case_file,
+    run_rule_cases,
+)
+from footfall.trigger_rule import TriggerRule
 
 Found = Mapping[str, tuple[int, ...]]
 """A match: stage -> the numbers of its events in the case."""
@@ -141,36 +150,91 @@ def run_case(plan: PatternPlan, case: PatternCase) -> CaseResult:
 
 
 def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
-    """Run the cases of the settings' patterns, or of one of them, and print how they came out.
+    """Run the cases of the settings' patterns and rules, or of one of them, and print how they came out.
 
     Returns:
         The exit code: 0 if every case passed, else 1.
 
     Raises:
-        UsageError: pattern or case files won't do, there is no such pattern, or there are no cases to run.
+        UsageError: pattern or case files won't do, there is no such pattern or rule, or there are no cases to run.
     """
     folder = settings.pattern_folder or content_folder("patterns")
     read = read_folder(folder)
     patterns = read.patterns
-    chosen = patterns if name is None else (pattern_named(patterns, name),)
-    cases = _cases(folder, patterns, name)
+    rule = None if name is None else rule_named(read.rules, name, patterns)
+    chosen: Sequence[Pattern] = ()
+    cases: tuple[PatternCase, ...] = ()
+    if rule is None:
+        chosen = patterns if name is None else (pattern_named(patterns, name, read.rules),)
+        cases = _cases(folder, patterns, name)
     plan = pattern_plan(settings, patterns)
     results = [run_case(plan, case) for case in cases]
-    ruled = [] if name is not None else _run_rules(settings, folder, read)
-    counts = Counter(case.pattern for case in cases)
-    without = [pattern.name for pattern in chosen if not counts[pattern.name]]
+    rules = read.rules if name is None else () if rule is None else (rule,)
+    ruled = _run_rules(settings, folder, read, rules)
+    if rule is not None and not ruled:
+        raise UsageError(
+            f"there are no cases in {rule_case_file(folder, rule.name)}; docs/testing_patterns.md says how to write "
+            "them"
+        )
+    outcome = _Outcome(
+        folder,
+        results,
+        ruled,
+        _without_cases((each.name for each in chosen), (case.pattern for case in cases)),
+        _without_cases((each.name for each in rules), (each.case.rule for each in ruled)),
+        _warnings(chosen),
+    )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(_report(results, without, ruled)).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(_report(outcome)).decode() + "\n")
     else:
-        _print(results, without, folder)
-        _print_rules(ruled)
-    passed = all(result.passed for result in results) and all(result.passed for result in ruled)
-    return 0 if passed else 1
+        _print(outcome)
+    return 0 if outcome.passed == outcome.cases else 1
 
 
-def _run_rules(settings: Settings, folder: Path, read: PatternFolder) -> list[RuleCaseResult]:
-    """The cases of the folder's trigger rules, if there are any."""
-    cases = load_rule_cases(folder / "rule_cases", read.rules)
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    folder: Path
+    results: Sequence[CaseResult]
+    ruled: Sequence[RuleCaseResult]
+    patterns_without: Sequence[str]
+    rules_without: Sequence[str]
+    warnings: Sequence[Mapping[str, str | None]]
+
+    @property
+    def cases(self) -> int:
+        return len(self.results) + len(self.ruled)
+
+    @property
+    def passed(self) -> int:
+        return sum(each.passed for each in self.results) + sum(each.passed for each in self.ruled)
+
+
+def _without_cases(names: Iterable[str], tested: Iterable[str]) -> list[str]:
+    known = set(tested)
+    return [name for name in names if name not in known]
+
+
+def _warnings(patterns: Iterable[Pattern]) -> list[Mapping[str, str | None]]:
+    """What cases can't show: names of events that are others once a run has normalised them."""
+    names = EventNames.load()
+    return [
+        {"pattern": pattern.name, "stage": each.stage, "message": each.message}
+        for pattern in patterns
+        for each in name_warnings(pattern, names)
+    ]
+
+
+def _run_rules(
+    settings: Settings, folder: Path, read: PatternFolder, rules: Sequence[TriggerRule]
+) -> list[RuleCaseResult]:
+    """The cases of these trigger rules of the folder, if there are any."""
+    if not rules:
+        return []
+    if rules is read.rules:
+        cases = load_rule_cases(folder / "rule_cases", rules)
+    else:
+        files = [rule_case_file(folder, rule.name) for rule in rules]
+        cases = load_rule_case_files([file for file in files if file.is_file()], rules)
     return list(run_rule_cases(settings, read.patterns, read.rules, cases)) if cases else []
 
 
@@ -209,22 +273,39 @@ def _key(match: Found) -> frozenset[tuple[str, tuple[int, ...]]]:
     return frozenset(match.items())
 
 
-def _report(
-    results: Sequence[CaseResult], without: Sequence[str], ruled: Sequence[RuleCaseResult]
-) -> JsonValue:
-    passed = sum(result.passed for result in results)
+def _report(outcome: _Outcome) -> JsonValue:
     return {
-        "cases": len(results),
-        "passed": passed,
-        "failed": len(results) - passed,
-        "patterns_without_cases": without,
-        "results": [result.to_json() for result in results],
-        "rules": [result.to_json() for result in ruled],
+        "cases": outcome.cases,
+        "passed": outcome.passed,
+        "failed": outcome.cases - outcome.passed,
+        "patterns_without_cases": outcome.patterns_without,
+        "rules_without_cases": outcome.rules_without,
+        "warnings": outcome.warnings,
+        "results": [result.to_json() for result in outcome.results],
+        "rules": [result.to_json() for result in outcome.ruled],
     }
 
 
-def _print(results: Sequence[CaseResult], without: Sequence[str], folder: Path) -> None:
+def _print(outcome: _Outcome) -> None:
     console = Console(highlight=False)
+    _print_patterns(console, outcome.results)
+    _print_rules(console, outcome.ruled)
+    for names, what, file in (
+        (outcome.patterns_without, "", case_file),
+        (outcome.rules_without, "rule ", rule_case_file),
+    ):
+        for name in names:
+            place = f"  no cases ({file(outcome.folder, name)})"
+            console.print(Text.assemble(("!", "yellow"), " ", what, (name, "bold"), place), soft_wrap=True)
+    for each in outcome.warnings:
+        where = f"pattern {each['pattern']!r}, stage {each['stage']!r}"
+        words = Text.assemble(("warning", "yellow"), f" {where}: {each['message']}")
+        console.print(words, soft_wrap=True)
+    style = "bold green" if outcome.passed == outcome.cases else "bold red"
+    console.print(Text(f"{outcome.passed} of {outcome.cases} cases passed", style))
+
+
+def _print_patterns(console: Console, results: Sequence[CaseResult]) -> None:
     names = sorted({result.case.pattern for result in results})
     for name in names:
         of = [result for result in results if result.case.pattern == name]
@@ -235,22 +316,15 @@ def _print(results: Sequence[CaseResult], without: Sequence[str], folder: Path) 
         console.print(Text.assemble(mark, " ", (name, "bold"), f"  {said}"))
         for result in failed:
             _print_failure(console, result)
-    for name in without:
-        console.print(
-            Text.assemble(("!", "yellow"), " ", (name, "bold"), f"  no cases ({case_file(folder, name)})")
-        )
-    passed = sum(result.passed for result in results)
-    style = "bold green" if passed == len(results) else "bold red"
-    console.print(Text(f"{passed} of {len(results)} cases passed", style))
 
 
-def _print_rules(results: Sequence[RuleCaseResult]) -> None:
-    console = Console(highlight=False)
+def _print_rules(console: Console, results: Sequence[RuleCaseResult]) -> None:
     for name in sorted({result.case.rule for result in results}):
         of = [result for result in results if result.case.rule == name]
         failed = [result for result in of if not result.passed]
         mark = Text("✗", "bold red") if failed else Text("✓", "green")
-        said = f"{len(failed)} of {len(of)} cases failed" if failed else f"{len(of)} cases passed"
+        many = f"{len(of)} case" + ("" if len(of) == 1 else "s")
+        said = f"{len(failed)} of {many} failed" if failed else f"{many} passed"
         console.print(Text.assemble(mark, " rule ", (name, "bold"), f"  {said}"))
         for result in failed:
             console.print(Text.assemble("  ", ("✗ ", "red"), result.case.name))

@@ -1,6 +1,6 @@
 """What is likely not meant in a whole pattern: a run takes it, and `footfall patterns check` says it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from footfall.event_names import EventNames, snake_name
@@ -36,11 +36,23 @@ def pattern_warnings(pattern: Pattern, names: EventNames) -> Iterator[PatternWar
     """
     for stage in pattern.stages:
         for one in stage.walk():
-            yield from _names_that_never_come(one, names)
+            yield from _stage_names(one, names)
             if one.forbids:
                 yield from _cut_by_same(one, pattern.same_field)
     if pattern.within_ms is None:
         yield from _without_end(pattern)
+
+
+def name_warnings(pattern: Pattern, names: EventNames) -> Iterator[PatternWarning]:
+    """Which event names of a pattern no event of a run has, since they become others there."""
+    for stage in pattern.stages:
+        for one in stage.walk():
+            yield from _stage_names(one, names)
+
+
+def condition_warnings(condition: Node, names: EventNames) -> Iterator[PatternWarning]:
+    """The same for one condition, as a trigger rule's withdrawal."""
+    yield from _names_that_never_come([condition], None, names)
 
 
 def compared_names(node: Node) -> Iterator[str]:
@@ -62,18 +74,24 @@ def _is_event_name(node: Node) -> bool:
     return node.same_as(_EVENT_NAME)
 
 
-def _names_that_never_come(stage: Stage, names: EventNames) -> Iterator[PatternWarning]:
+def _stage_names(stage: Stage, names: EventNames) -> Iterator[PatternWarning]:
     conditions = [condition for condition in (stage.condition, stage.until) if condition is not None]
+    yield from _names_that_never_come(conditions, stage.name, names)
+
+
+def _names_that_never_come(
+    conditions: Iterable[Node], stage: str | None, names: EventNames
+) -> Iterator[PatternWarning]:
     for name in dict.fromkeys(name for condition in conditions for name in compared_names(condition)):
         normal = names.normalise(name)
         if not normal:
-            yield PatternWarning(f"no event of a replay is called {name!r}", stage.name)
+            yield PatternWarning(f"no event of a run is called {name!r}", stage)
         elif normal != name:
             by = "" if normal == snake_name(name) else " by the table of event names"
             yield PatternWarning(
-                f"no event of a replay is called {name!r}: names are normalised there, and it becomes "
+                f"no event of a run is called {name!r}: names are normalised there, and it becomes "
                 f"{normal!r}{by}; write {normal!r}",
-                stage.name,
+                stage,
             )
 
 

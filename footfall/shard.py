@@ -21,7 +21,7 @@ from footfall.clock import FOREVER, NEVER
 from footfall.compiled import compiled
 from footfall.early import NOTHING_TOLD, EarlyAnswers, State, Told, Unsettled, merged
 from footfall.errors import StateError
-from footfall.event_batch import EVENT, QUOTED, UNTOLD, Events, ShardBatch, halves
+from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch, halves
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
@@ -29,6 +29,7 @@ from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone, ShardStatus
 from footfall.sessions import SessionSettings, SessionTracker, superseded
+from footfall.shard_clock import ShardClock
 from footfall.shard_totals import ShardTotals
 from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
 from footfall.tables import MATCHES, SESSIONS, TRIGGERS
@@ -127,16 +128,13 @@ def final_order(events: Events) -> npt.NDArray[np.int64]:
 class Shard:
     """The state of a shard. `snapshot` gives it as bytes, `restore` takes them back.
 
-    A restart keeps: partition watermarks, waiting events, live visitors with their open sessions and partial
+    A restart keeps: how far the partitions are, waiting events, live visitors with their open sessions and partial
     matches, the rows that these quote, and the totals.
     """
 
     name: str
     settings: ShardSettings
-    watermarks: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    ended: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    arrivals: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    untold_until: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    clock: ShardClock = field(init=False)
     settled: int = NEVER
     waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     waiting_lanes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
@@ -156,11 +154,7 @@ class Shard:
         self.sessions = SessionTracker(self.settings.sessions)
         rules = self.settings.triggers
         self.triggers = None if rules is None else ShardTriggers(rules, self.name)
-        self.watermarks = np.full(self.settings.partitions, NEVER, np.int64)
-        self.ended = np.zeros(self.settings.partitions, np.bool_)
-        self.arrivals = np.full(self.settings.partitions, NEVER, np.int64)
-        untold = FOREVER if self.settings.history else NEVER
-        self.untold_until = np.full(self.settings.partitions, untold, np.int64)
+        self.clock = ShardClock.of(self.settings.partitions, untold=bool(self.settings.history))
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
     @property
@@ -191,22 +185,20 @@ class Shard:
             batch.lanes = plan.widened(batch.lanes, batch.generation)
             batch.generation = plan.generation
         arrived = [batch for batch in batches if batch.events.size]
-        self._mark_untold(batches)
-        before = self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended
-        self.watermarks, self.ended = self.watermarks.copy(), self.ended.copy()
-        for batch in batches:
-            self.watermarks[batch.partition] = max(self.watermarks[batch.partition], batch.watermark)
-            self.ended[batch.partition] |= batch.ended
-            self.arrivals[batch.partition] = max(self.arrivals[batch.partition], batch.arrival)
+        if self.settings.early:
+            self.clock.mark_untold(batches, self.settled, self.settings.history)
+        before = self.waiting, self.waiting_lanes, self.waiting_rows, self.clock
+        self.clock = self.clock.copy()
+        self.clock.take(batches)
         waited = self.waiting.size
         if arrived or self.waiting_rows is None:
             self._wait(arrived, batches[0].rows)
         told = self._tell_early(waited, arrived) if self.settings.early and arrived else NOTHING_TOLD
         if told is None:
-            self.waiting, self.waiting_lanes, self.waiting_rows, self.watermarks, self.ended = before
+            self.waiting, self.waiting_lanes, self.waiting_rows, self.clock = before
             return [settled for part in halves(batches) for settled in self.take(part)]
-        if not self.ended.all():
-            until = int(self.watermarks[~self.ended].min())
+        until = self.clock.watermark()
+        if until is not None:
             if until < self.settled + self.settings.settle_step:
                 return self._only_told(told)
             if self._nothing_due(until):
@@ -214,11 +206,12 @@ class Shard:
                 return self._only_told(told)
             settled = self._settle_by_rules(until, told)
         elif not self.settings.releases:
-            settled = self._settle_by_rules(max(self._end_of_stretch(), self.settled), told)
+            end = self.clock.end_of_stretch(self.settings.idle_bound)
+            settled = self._settle_by_rules(max(end, self.settled), told)
             settled[-1].done = self._last_word()
         else:
             # The clock's last time doesn't depend on which partition happened to end last.
-            settled = self._settle_by_rules(int(self.watermarks.max()), told)
+            settled = self._settle_by_rules(int(self.clock.watermarks.max()), told)
             settled.append(self._settle(FOREVER - 1, NOTHING_TOLD, at_end=True))
         return settled
 
@@ -244,37 +237,6 @@ class Shard:
         """Those matches that trigger rules act on."""
         names = () if self.triggers is None else self.triggers.patterns
         return matches.filter(pl.col("pattern").is_in(names)) if matches.height else matches
-
-    def _mark_untold(self, batches: Sequence[ShardBatch]) -> None:
-        """While a new partition's visitors may have records in another that wait, no match is told early.
-
-        Where a visitor's records go changes when a partition is added. So nothing is early before all that came before
-        the new partition's first records has settled.
-        """
-        if not self.settings.early or self.settled >= int(self.untold_until.max(initial=NEVER)):
-            return
-        for batch in batches:
-            if batch.partition < self.settings.history:
-                latest = int(batch.events["time"].max(initial=batch.arrival))
-                known = int(self.untold_until[batch.partition])
-                if latest != NEVER or batch.ended:
-                    self.untold_until[batch.partition] = latest if known == FOREVER else max(known, latest)
-            elif self.untold_until[batch.partition] == FOREVER:
-                times = batch.events["time"]
-                since = batch.arrival if batch.arrival != NEVER or not times.size else int(times.max())
-                self.untold_until[batch.partition] = since if since != NEVER else FOREVER
-            batch.events["marks"] |= UNTOLD
-
-    def _end_of_stretch(self) -> int:
-        """The watermark at the end of a stretch: no partition has more that came before the latest arrival in any.
-
-        Where arrivals aren't known, it is that of the slowest partition that has records.
-        """
-        latest = int(self.arrivals.max())
-        least = self.watermarks[self.watermarks != NEVER]
-        if latest != NEVER:
-            least = np.maximum(self.watermarks, latest - self.settings.idle_bound - 1)
-        return int(least.min(initial=FOREVER)) if least.size else NEVER
 
     def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
@@ -513,10 +475,7 @@ class Shard:
             "name": self.name,
             "patterns": _pattern_names(self.settings.plan),
             "generation": self.settings.plan.generation,
-            "watermarks": self.watermarks,
-            "ended": self.ended,
-            "arrivals": self.arrivals,
-            "untold_until": self.untold_until,
+            "clock": self.clock,
             "settled": self.settled,
             "waiting": self.waiting,
             "waiting_lanes": self.waiting_lanes,
@@ -562,16 +521,9 @@ class Shard:
         for name, value in parts.items():
             setattr(shard, name, value)
         shard._fit_to_plan(generation)
-        shard._add_partitions(settings.partitions - shard.watermarks.size)
+        # What the source has got since the state was kept stands behind the others.
+        shard.clock.add(settings.partitions - shard.clock.watermarks.size)
         return shard
-
-    def _add_partitions(self, count: int) -> None:
-        """Partitions that the source has got since the state was kept: they stand behind the others."""
-        if count > 0:
-            self.watermarks = np.append(self.watermarks, np.full(count, NEVER))
-            self.arrivals = np.append(self.arrivals, np.full(count, NEVER))
-            self.ended = np.append(self.ended, np.zeros(count, np.bool_))
-            self.untold_until = np.append(self.untold_until, np.full(count, FOREVER))
 
 
 def _pattern_names(plan: PatternPlan) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ from footfall.simulate_site import ADDRESS, Action, Origin
 RecordFormat = Literal["footfall", "segment"]
 _encode = msgspec.json.Encoder().encode
 
+OVERSIZED_EVERY = 500
+"""Each so many malformed records there is one that is larger than a record may be."""
+
 USER_AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_3 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/133.0.0.0 Mobile Safari/537.36",
@@ -49,7 +52,7 @@ class _Flat(msgspec.Struct, omit_defaults=True):
     visitor_id: str
     event: str
     event_time: str
-    arrival_time: str
+    arrival_time: str | msgspec.UnsetType
     url: str
     path: str
     user_id: str | None = None
@@ -87,9 +90,15 @@ class IsoTimes:
 
 
 class RecordWriter:
-    """Gives the bytes of records, a newline after each. It holds no state that changes what it writes."""
+    """Gives the bytes of records, a newline after each. It holds no state that changes what it writes.
 
-    def __init__(self, record_format: RecordFormat) -> None:
+    Args:
+        record_format: `footfall` or `segment`.
+        dated: whether records tell when they arrived; otherwise who takes them dates them.
+    """
+
+    def __init__(self, record_format: RecordFormat, *, dated: bool = True) -> None:
+        self._dated = dated
         self._time = IsoTimes()
         self._write = self._flat if record_format == "footfall" else self._segment
 
@@ -107,7 +116,7 @@ class RecordWriter:
             visitor.visitor_id,
             action.event,
             self._time(action.at + visitor.clock_error),
-            self._time(arrival),
+            self._time(arrival) if self._dated else msgspec.UNSET,
             ADDRESS + action.path,
             action.path,
             visitor.user_id,
@@ -150,7 +159,7 @@ class RecordWriter:
             # The two ends of the wait stand on one clock, so the difference is right however wrong the clock
             # is.
             "sentAt": self._time(arrival + visitor.clock_error),
-            "receivedAt": self._time(arrival),
+            **({"receivedAt": self._time(arrival)} if self._dated else {}),
             "timestamp": self._time(action.at),
             "context": context,
         }
@@ -172,7 +181,7 @@ def malformed(record: bytes, turn: int) -> bytes:
 
     `turn` counts the malformed ones: kinds take turns, so that a few records show all of them.
     """
-    if turn % 500 == 499:
+    if turn % OVERSIZED_EVERY == OVERSIZED_EVERY - 1:
         return b"#" * (MAX_RECORD_BYTES + 1) + b"\n"
     return _SPOILERS[turn % len(_SPOILERS)](record.rstrip(b"\n")) + b"\n"
 
@@ -234,3 +243,6 @@ _SPOILERS: tuple[Callable[[bytes], bytes], ...] = (
     _without("event", "type"),
     _with({"name": "click"}, "event", "type"),
 )
+
+SMALL_KINDS = len(_SPOILERS)
+"""How many kinds of malformed records there are that are no larger than a record may be; they take the first turns."""

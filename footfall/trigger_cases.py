@@ -89,10 +89,24 @@ def load_rule_cases(folder: Path, rules: Sequence[TriggerRule]) -> tuple[RuleCas
     Raises:
         PatternFilesError: files are wrong; it names all of them.
     """
+    return load_rule_case_files(sorted(folder.glob("*.json")), rules)
+
+
+def rule_case_file(folder: Path, rule: str) -> Path:
+    """Where the cases of a rule stand whose own file is in `folder`, whether there are any or not."""
+    return folder / "rule_cases" / f"{rule}.json"
+
+
+def load_rule_case_files(paths: Iterable[Path], rules: Sequence[TriggerRule]) -> tuple[RuleCase, ...]:
+    """The cases in these files, as `load_rule_cases` gives those of a folder.
+
+    Raises:
+        PatternFilesError: files are wrong or can't be read; it names all of them.
+    """
     known = {rule.name: rule for rule in rules}
     problems: list[str] = []
     cases: list[RuleCase] = []
-    for path in sorted(folder.glob("*.json")):
+    for path in paths:
         try:
             cases.extend(_read_file(path, known))
         except _CaseError as error:

@@ -85,7 +85,7 @@ class TriggerRule:
     def __post_init__(self) -> None:
         problems = trigger_rule_check.problems(self)
         if problems:
-            raise TriggerRuleError(problems, rule=str(self.name))
+            raise TriggerRuleError(problems, rule=str(self.name), pattern=str(self.pattern))
         for name in ("delay", "cooldown", "expires_after"):
             length = getattr(self, name)
             self._set(name, None if length is None else format_duration(parse_duration(length)))

@@ -39,7 +39,7 @@ def misfits(rule: "TriggerRule", patterns: Mapping[str, Pattern]) -> list[str]:
     """What of a rule doesn't fit the patterns, by name, that it stands beside; as `problems` says it."""
     pattern = patterns.get(rule.pattern)
     if pattern is None:
-        return [f"pattern: there is no pattern {rule.pattern!r}; {_known(rule.pattern, patterns)}"]
+        return [unknown_pattern(rule.pattern, patterns)]
     outputs = dict(pattern.outputs)
     return [
         f"fields: pattern {pattern.name!r} has no output {value.name!r}, which {name!r} takes; "
@@ -47,6 +47,11 @@ def misfits(rule: "TriggerRule", patterns: Mapping[str, Pattern]) -> list[str]:
         for name, value in rule.field_values.items()
         if isinstance(value, MatchOutput) and value.name not in outputs
     ]
+
+
+def unknown_pattern(name: str, patterns: Iterable[str]) -> str:
+    """That there is no pattern of that name among these, as `problems` says it."""
+    return f"pattern: there is no pattern {name!r}; {_known(name, patterns)}"
 
 
 def iso_time(value: object) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from footfall.control_record import ControlRecord
-from footfall.errors import FootfallError, RunError, UsageError
+from footfall.errors import FootfallError, RestartError, RunError, UsageError
 from footfall.lifeline import STOP, record_word
 from footfall.read_ahead import ReadingTable
 from footfall.run_messages import Message, WorkerFailed, decode_message
@@ -55,7 +55,7 @@ class WorkerPool:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.table: ReadingTable | None = None
-        self._asked = threading.Event()
+        self._asked = False  # a plain value: a signal's handler sets it, whatever it has interrupted
         self._telling = threading.Lock()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lifelines: list[int] = []
@@ -106,7 +106,7 @@ class WorkerPool:
             finally:
                 if len(self._processes) < self.workers:
                     self._end_processes()
-            if self._asked.is_set():
+            if self._asked:
                 self.ask_to_stop()
             self.table = table
             for listener in listeners:
@@ -128,7 +128,7 @@ class WorkerPool:
 
         A signal handler may call it.
         """
-        self._asked.set()
+        self._asked = True
         for lifeline in self._lifelines:
             with suppress(OSError):
                 os.write(lifeline, STOP)
@@ -149,7 +149,7 @@ class WorkerPool:
 
     def go_on(self) -> None:
         """Let the workers that `run` starts from now on run, although others were asked to stop."""
-        self._asked.clear()
+        self._asked = False
 
     def kill(self) -> None:
         """End the workers at once; their last snapshot stands."""
@@ -182,9 +182,12 @@ class WorkerPool:
         codes = [process.returncode for process in self._processes]
         if not any(codes):
             return
-        for failure in failures:
-            if not _is_echo(failure):
+        own = [failure for failure in failures if not _is_echo(failure)]
+        for failure in own:
+            if failure.exit_code != RestartError.exit_code:
                 raise _as_error(failure)
+        if own:
+            raise WorkerDiedError(f"worker {own[0].worker} gave up: {own[0].message}")
         for number, code in enumerate(codes):
             if code < 0:
                 name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)

@@ -29,7 +29,7 @@ class LiveReader(RecordReader):
     """A topic of which more comes after a while, as the test says."""
 
     def __init__(self, lines: Sequence[bytes], position: int) -> None:
-        self.noted: list[int] = []
+        self.noted: list[bool] = []
         self.closed = False
         self._inner = MemorySource({PARTITION: lines}).open(PARTITION, position)
 
@@ -45,8 +45,8 @@ class LiveReader(RecordReader):
     def read_until(self) -> int | None:
         return 17
 
-    def note_arrival(self, time: int) -> None:
-        self.noted.append(time)
+    def note_dating(self, *, own: bool) -> None:
+        self.noted.append(own)
 
     def lag(self) -> int | None:
         return 3
@@ -142,15 +142,15 @@ def test_the_end_of_the_past_promises_nothing() -> None:
     for _ in PAST:
         assert reader.read(1) is not None
         assert reader.read_until() is None
-        reader.note_arrival(5)
+        reader.note_dating(own=True)
     assert not topics.readers
     block = reader.read(1)
     assert block is not None
     assert block.data == LIVE[0] + b"\n"
     assert reader.read_until() == 17
     assert reader.lag() == 3
-    reader.note_arrival(6)
-    assert topics.readers[0].noted == [6]
+    reader.note_dating(own=False)
+    assert topics.readers[0].noted == [False]
     reader.close()
     assert topics.readers[0].closed
 

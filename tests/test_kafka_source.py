@@ -246,7 +246,7 @@ def test_a_compacted_topic_has_gaps(kafka: KafkaBroker, new_topic: NewTopic) -> 
     assert values_of(blocks)[-2:] == [b"%d" % (rounds - 1), b"x%d" % (rounds - 1)]
     # A position may fall into a gap.
     for position in range(offsets_of(blocks)[-1] + 1):
-        rest = offsets_of(read_all(source.open(name, (position, 0, None))))
+        rest = offsets_of(read_all(source.open(name, (position, 0, False))))
         assert rest[-1:] == offsets_of(blocks)[-1:]
         assert rest[0] >= position
 
@@ -281,7 +281,7 @@ def test_a_position_that_retention_took_is_an_error(
     source = _source(kafka, topic, live=live)
     place = TopicPartition(topic, 0, 6)
     kafka.admin.delete_records([place])[place].result(timeout=30)
-    reader = source.open(f"{topic}/0000", (2, 0, None))
+    reader = source.open(f"{topic}/0000", (2, 0, False))
     with pytest.raises(SourceError, match="offset 2 is no longer there: the first is 6, and 4 offsets were"):
         read_live(reader, 1)
     with pytest.raises(SourceError, match="no longer there"):
@@ -296,7 +296,7 @@ def test_a_position_that_retention_took_is_an_error(
 def test_a_position_behind_the_end_is_an_error(kafka: KafkaBroker, new_topic: NewTopic) -> None:
     topic = new_topic()
     produce(kafka.bootstrap, topic, [b"a"] * 3)
-    reader = _source(kafka, topic, live=True).open(f"{topic}/0000", (50, 0, None))
+    reader = _source(kafka, topic, live=True).open(f"{topic}/0000", (50, 0, False))
     with pytest.raises(SourceError, match=r"offset 50 isn't there: the topic ends at 3.*new state folder"):
         read_live(reader, 1)
     reader.close()

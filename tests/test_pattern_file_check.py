@@ -169,7 +169,7 @@ def test_what_is_likely_not_meant_is_told_and_no_problem(
     write_cases(tmp_path, "p", CASES)
     path = tmp_path / "mine.py"
     path.write_text(HEAD + 'p = Pattern("p").begin("a", event.is_in(["a", "Order Completed"]))\n', "utf-8")
-    assert check_patterns(path, as_json=True) == 0
+    assert check_patterns([path], as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["problems"] == []
     (warning,) = said["warnings"]
@@ -237,16 +237,17 @@ def test_what_is_no_file_of_patterns_is_refused(tmp_path: Path, name: str) -> No
 def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text(HEAD + GOOD, encoding="utf-8")
-    assert check_patterns(path, as_json=False) == 0
+    assert check_patterns([path], as_json=False) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith(f"warning {path}, line 4: pattern 'good': it has no cases")
     assert shown[1] == "1 good pattern (good), 0 problems, 1 warning"
     path.write_text("1 / 0", encoding="utf-8")
-    assert check_patterns(path, as_json=True) == 1
+    assert check_patterns([path], as_json=True) == 1
     said = json.loads(capsys.readouterr().out)
     assert said == {
-        "file": str(path),
+        "files": [str(path)],
         "patterns": [],
+        "rules": [],
         "problems": [
             {
                 "file": str(path),
@@ -254,7 +255,25 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
                 "line": 1,
                 "pattern": None,
                 "stage": None,
+                "rule": None,
             }
         ],
         "warnings": [],
     }
+
+
+def test_several_files_and_folders_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder / "cases").mkdir(parents=True)
+        (tmp_path / folder / "good.py").write_text(HEAD + GOOD, encoding="utf-8")
+        (tmp_path / folder / "_parts.py").write_text("1 / 0", encoding="utf-8")
+    bad = tmp_path / "two" / "bad.py"
+    bad.write_text("1 / 0", encoding="utf-8")
+    assert check_patterns([tmp_path / "one", tmp_path / "two", bad], as_json=True) == 1
+    said = json.loads(capsys.readouterr().out)
+    files = [tmp_path / "one" / "good.py", bad, tmp_path / "two" / "good.py"]
+    assert said["files"] == [str(file) for file in files]
+    assert said["patterns"] == ["good", "good"]
+    assert [each["file"] for each in said["problems"]] == [str(bad)]
+    with pytest.raises(UsageError, match="holds no file of patterns"):
+        check_patterns([tmp_path], as_json=False)

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,10 @@ from pattern_samples import ABSENCE, PLAIN, RICH
 from rich.console import Console
 
 from footfall.errors import UsageError
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import load_patterns, load_rules
 from footfall.pattern_picture import picture_of
 from footfall.pattern_picture_svg import picture_svg
-from footfall.pattern_show import pattern_named, print_pattern, show_pattern
+from footfall.pattern_show import pattern_named, print_pattern, rule_named, show_pattern
 
 (RAGE,) = (pattern for pattern in load_patterns() if pattern.name == "rage_click")
 
@@ -80,3 +81,32 @@ def test_the_picture_goes_to_a_file_or_to_standard_output(
 def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't be written to .*rage\.svg: No such file"):
         show_pattern(None, "rage_click", svg=str(tmp_path / "nowhere" / "rage.svg"), as_json=False)
+
+
+def test_a_rule_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    show_pattern(None, "booking_reminder", svg=None, as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.startswith("booking_reminder  trigger rule on booking_abandoned · version ")
+    assert "  is withdrawn if, by then, event is 'booking_completed'\n" in shown
+    show_pattern(None, "booking_reminder", svg=None, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["pattern"], said["kind"], said["delay"]) == ("booking_abandoned", "settled", "1 h")
+    assert "is due 1 h after the first event, but never before the match is settled" in said["words"]
+    with pytest.raises(
+        UsageError, match="a trigger rule, which has no picture; its pattern has: booking_abandoned"
+    ):
+        show_pattern(None, "booking_reminder", svg="-", as_json=False)
+    with pytest.raises(
+        UsageError, match=r"no pattern or rule 'booking_remind': did you mean booking_reminder"
+    ):
+        show_pattern(None, "booking_remind", svg=None, as_json=False)
+
+
+def test_a_pattern_names_the_rules_that_act_on_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show_pattern(None, "booking_abandoned", svg=None, as_json=False)
+    assert capsys.readouterr().out.endswith("trigger rules  booking_reminder\n")
+    show_pattern(None, "booking_abandoned", svg=None, as_json=True)
+    assert json.loads(capsys.readouterr().out)["rules"] == ["booking_reminder"]
+    assert rule_named(load_rules(), "booking_reminder", [PLAIN]) is not None
+    same = replace(PLAIN, name="booking_reminder")
+    assert rule_named(load_rules(), "booking_reminder", [same]) is None, "the pattern is the one meant"

@@ -211,3 +211,64 @@ def test_no_cases_are_no_success(tmp_path: Path) -> None:
         run(folder, "pair")
     with pytest.raises(UsageError, match="there is no pattern 'pear'"):
         run(folder, "pear")
+
+
+RULE = 'from footfall import TriggerRule\nremind = TriggerRule("remind", pattern="pair", action="x", delay="1 h")\n'
+
+
+def rule_cases(folder: Path, *statuses: str) -> None:
+    cases = [
+        {"name": status, "events": [A, B], "decisions": [{"first": 0, "status": status}]}
+        for status in statuses
+    ]
+    (folder / "rule_cases").mkdir(exist_ok=True)
+    text = json.dumps({"rule": "remind", "cases": cases})
+    (folder / "rule_cases" / "remind.json").write_text(text, encoding="utf-8")
+
+
+def test_rules_are_tested_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = folder_of(tmp_path, GOOD)
+    (folder / "remind.py").write_text(RULE, encoding="utf-8")
+    assert run(folder) == 0
+    shown = capsys.readouterr().out
+    assert f"! rule remind  no cases ({folder / 'rule_cases' / 'remind.json'})" in shown
+    with pytest.raises(
+        UsageError, match=r"there are no cases in .*remind\.json; docs/testing_patterns\.md says"
+    ):
+        run(folder, "remind")
+    rule_cases(folder, "fired", "withdrawn")
+    assert run(folder) == 1
+    shown = capsys.readouterr().out
+    assert "✗ rule remind  1 of 2 cases failed" in shown
+    assert shown.endswith("2 of 3 cases passed\n")
+    assert run(folder, "remind") == 1
+    assert capsys.readouterr().out.endswith("1 of 2 cases passed\n")
+    assert run(folder, "pair") == 0
+    assert capsys.readouterr().out.endswith("1 of 1 cases passed\n")
+    assert run(folder, as_json=True) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["cases"], said["passed"], said["failed"]) == (3, 2, 1)
+    assert [each["passed"] for each in said["rules"]] == [True, False]
+    rule_cases(folder, "fired")
+    assert run(folder) == 0
+
+
+def test_event_names_that_a_run_never_has_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SOURCE + 'found = Pattern("found").begin("asked", event == "search")\n'
+    folder = folder_of(tmp_path, GOOD)
+    (folder / "pair.py").write_text(text, encoding="utf-8")
+    write(
+        folder, "found", {"name": "c", "events": [{"t": 0, "event": "search"}], "matches": [{"asked": [0]}]}
+    )
+    assert run(folder) == 0, "the case passes, since its events are as they are written"
+    assert (
+        "warning pattern 'found', stage 'asked': no event of a run is called 'search': names are normalised there, "
+        "and it becomes 'products_searched' by the table of event names; write 'products_searched'\n"
+    ) in capsys.readouterr().out
+    assert run(folder, "found", as_json=True) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert (warning["pattern"], warning["stage"]) == ("found", "asked")
+    assert run(folder, "pair", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []

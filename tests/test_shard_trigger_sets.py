@@ -68,7 +68,7 @@ def of_rules(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return in_order(row for row in rows if row["rule"] in names)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=80)
 @given(
     worlds(),
     st.integers(1, 3),

@@ -4,7 +4,7 @@ import pytest
 
 from footfall import event
 from footfall.errors import PatternFilesError
-from footfall.pattern_file_check import check_file
+from footfall.pattern_file_check import check_file, check_patterns
 from footfall.pattern_files import load_patterns, load_rules, read_folder
 
 HEAD = "from footfall import Pattern, event\nfrom footfall.trigger_rule import TriggerRule\n"
@@ -106,6 +106,88 @@ def test_checking_a_file_tells_what_is_wrong_with_its_rules(tmp_path: Path) -> N
     path = write(
         tmp_path, "a.py", HEAD + LEFT + 'r = TriggerRule("r", pattern="left", action="", delay="soon")\n'
     )
-    (problem,) = check_file(path).problems
-    assert (problem.line, problem.message.splitlines()[0][:16]) == (4, "rule 'r', action")
-    assert "rule 'r', delay: 'soon' is no length of time" in problem.message
+    action, delay = check_file(path).problems
+    assert (action.line, action.rule, action.message[:16]) == (4, "r", "rule 'r', action")
+    assert "rule 'r', delay: 'soon' is no length of time" in delay.message
+
+
+BROKEN = 'r = TriggerRule("r", pattern="{pattern}", action="x", delay="soon")\n'
+
+
+def test_a_rule_s_own_faults_and_its_missing_pattern_are_told_in_one_go(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.py", HEAD + LEFT + BROKEN.format(pattern="nonesuch"))
+    own, missing = problems_of(tmp_path)
+    assert own.startswith(f"{path}, line 4: rule 'r', delay: 'soon' is no length of time")
+    assert missing.startswith(f"{path}, line 4: rule 'r', pattern: there is no pattern 'nonesuch'")
+    said = [one.message for one in check_file(path).problems]
+    assert said[0] == own.partition(", line 4: ")[2]
+    assert said[1].startswith("rule 'r', pattern: there is no pattern 'nonesuch'; There are left")
+    other = write(tmp_path, "b.py", HEAD + 'c = TriggerRule("c", pattern="lost", action="x")\n')
+    assert [
+        each for each in problems_of(tmp_path) if each.startswith(f"{other}, line 3: rule 'c', pattern: ")
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'later = Pattern("nonesuch").begin("a", event == "a")\n',
+        'later = Pattern("none" + "such").begin("a", event == "a")\n',
+        "globals().update({})\n",
+        "from os.path import *\n",
+    ],
+)
+def test_a_pattern_that_the_faulty_file_may_hold_is_not_missed(tmp_path: Path, more: str) -> None:
+    write(tmp_path, "a.py", HEAD + LEFT + BROKEN.format(pattern="nonesuch") + more)
+    (problem,) = problems_of(tmp_path)
+    assert "delay" in problem
+
+
+def test_a_name_that_is_none_is_told_once(tmp_path: Path) -> None:
+    write(tmp_path, "a.py", HEAD + LEFT + BROKEN.format(pattern="no name"))
+    assert [each.split(", ")[2].split(":")[0] for each in problems_of(tmp_path)] == ["pattern", "delay"]
+
+
+def test_checking_counts_rules_and_looks_at_what_is_around_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "a.py", HEAD + LEFT + f"b = {RULE.format(name='b')}\n")
+    second = write(
+        tmp_path,
+        "b.py",
+        HEAD
+        + f"again = {RULE.format(name='b')}\n"
+        + 'lost = TriggerRule("lost", pattern="lift", action="x")\n'
+        + 'good = TriggerRule("good", pattern="left", action="x", withdrawn_by=event == "search")\n',
+    )
+    (tmp_path / "rule_cases").mkdir()
+    write(tmp_path / "rule_cases", "good.json", '{"rule": "good", "cases": [{"name": "x"}]}')
+    found = check_file(second)
+    assert [(one.line, one.rule) for one in found.problems] == [(3, "b"), (4, "lost"), (None, "good")]
+    assert f"the rule in {tmp_path / 'a.py'}, line 4" in found.problems[0].message
+    assert "a case has decisions, events, name" in found.problems[2].message
+    (search,) = (one for one in found.warnings if one.rule == "good")
+    assert search.message.startswith("rule 'good', withdrawn_by: no event of a run is called 'search'")
+    assert search.message.endswith("write 'products_searched'")
+    write(tmp_path / "rule_cases", "good.json", '{"rule": "good", "cases": []}')
+    assert [rule.name for rule in check_file(second).rules] == ["good"]
+    second.unlink()
+    assert check_patterns([tmp_path], as_json=False) == 0
+    assert "1 good pattern (left), 1 good rule (b), 0 problems, 2 warnings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'nonesuch = Pattern("nonesuch").begin("a", event == "a").times(-1)\n',
+        'nonesuch = undefined\nx = 1 / 0 or "nonesuch"\n',
+        "x = (\n",
+    ],
+)
+def test_a_check_blames_no_rule_for_a_faulty_pattern(tmp_path: Path, text: str) -> None:
+    rule = 'r = TriggerRule("r", pattern="nonesuch", action="x")\n'
+    path = write(tmp_path, "a.py", HEAD + LEFT + text + rule)
+    assert [one for one in check_file(path).problems if one.rule is not None] == []
+    write(tmp_path, "b.py", HEAD + text)
+    path.write_text(HEAD + LEFT + rule, encoding="utf-8")
+    assert check_file(path).problems == ()

@@ -103,7 +103,7 @@ def knowing_all(folder: Path, broker: KafkaBroker, topic: str, state: Path) -> A
         return case.answers(case.stop(leg))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(580)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_patterns_that_change_under_kills_answer_as_if_they_had_always_been_known(
     tmp_path: Path, kafka: KafkaBroker, workers: int
