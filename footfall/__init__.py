@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from footfall.match_frame import match
     from footfall.match_output import output
     from footfall.pattern import Pattern, all_of_any_order, either, stage
-    from footfall.pattern_files import shipped_pattern
+    from footfall.pattern_files import shipped_pattern, shipped_patterns, shipped_rules
     from footfall.pattern_parameters import parameters
     from footfall.taken_events import any_of, first, last, prev, taken
     from footfall.trigger_rule import TriggerRule
@@ -41,6 +41,8 @@ __all__ = [
     "prev",
     "property_",
     "shipped_pattern",
+    "shipped_patterns",
+    "shipped_rules",
     "stage",
     "subtype",
     "taken",
@@ -51,7 +53,7 @@ _MODULE_OF = {
     "match": "match_frame",
     "output": "match_output",
     "parameters": "pattern_parameters",
-    "shipped_pattern": "pattern_files",
+    **dict.fromkeys(("shipped_pattern", "shipped_patterns", "shipped_rules"), "pattern_files"),
     **dict.fromkeys(("Pattern", "all_of_any_order", "either", "stage"), "pattern"),
     **dict.fromkeys(("event", "field", "property_", "subtype"), "expression"),
     **dict.fromkeys(("any_of", "first", "last", "prev", "taken"), "taken_events"),

@@ -18,7 +18,7 @@ from footfall import __version__
 from footfall.cli_flags import RUN_SETTINGS, STORE_SETTINGS, add_settings, chosen_settings
 from footfall.cli_live import add_live
 from footfall.cli_patterns import add_patterns
-from footfall.duration import parse_duration
+from footfall.cli_simulate import add_simulate, count
 from footfall.errors import FootfallError, UsageError
 from footfall.setting_kinds import closest
 
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(query, STORE_SETTINGS)
     query.set_defaults(command=_query, form="table")
 
-    _add_simulate(commands)
+    add_simulate(commands)
 
     demo = commands.add_parser(
         "demo",
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", default="footfall-demo", help="where everything goes (default: footfall-demo)"
     )
     demo.add_argument(
-        "--visitors", type=_count, default=None, help="how many visitors (default: a large day's)"
+        "--visitors", type=count, default=None, help="how many visitors (default: a large day's)"
     )
     demo.add_argument("--seed", type=int, default=7)
     demo.set_defaults(command=_demo)
@@ -121,52 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     add_settings(serve, STORE_SETTINGS)
     serve.set_defaults(command=_store_serve)
     return parser
-
-
-def _add_simulate(commands: Any) -> None:
-    simulate = commands.add_parser(
-        "simulate",
-        help="write a site's traffic with planted patterns",
-        description="Write a repair shop's traffic as NDJSON in the order of its arrival, and beside it "
-        "the list of the patterns planted in it.",
-    )
-    simulate.add_argument(
-        "output",
-        help="a file (.ndjson, .gz, .zst), a folder for several partitions, or kafka://TOPIC, sent as it would come",
-    )
-    simulate.add_argument("--format", choices=("footfall", "segment"), default=None)
-    simulate.add_argument("--visitors", type=_count, default=None)
-    simulate.add_argument(
-        "--duration", type=_duration, default=None, metavar="DURATION", help='such as "2 h"'
-    )
-    simulate.add_argument("--rate", type=float, default=None, help="events per second, about")
-    simulate.add_argument("--seed", type=int, default=None)
-    simulate.add_argument("--partitions", type=_count, default=None)
-    for name, about in (
-        ("bots", "share of visitors that are robots"),
-        ("dirty", "malformed records, as a share of the good ones"),
-        ("clock-errors", "share of visitors whose clock is wrong"),
-        ("duplicates", "copies, as a share of the records"),
-        ("late", "share of events that come more than a minute late"),
-    ):
-        simulate.add_argument(f"--{name}", type=float, default=None, metavar="SHARE", help=about)
-    simulate.add_argument("--json", action="store_true", help="print what was written as JSON")
-    add_settings(simulate, ("kafka", "kafka_properties"))
-    simulate.set_defaults(command=_simulate)
-
-
-def _count(text: str) -> int:
-    digits = text.replace("_", "")
-    if not digits.isdecimal() or int(digits) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number, 1 or more")
-    return int(digits)
-
-
-def _duration(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -190,29 +144,6 @@ def _query(arguments: argparse.Namespace) -> int:
         arguments.form,
         sys.stdout.buffer,
     )
-    return DONE
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    chosen = {
-        name: getattr(arguments, name)
-        for name in (
-            "format", "visitors", "duration", "rate", "seed", "partitions",
-            "bots", "dirty", "clock_errors", "duplicates", "late",
-        )
-        if getattr(arguments, name) is not None
-    }  # fmt: skip
-    if arguments.output.startswith("kafka://"):
-        from footfall.simulate_to_kafka import kafka_topic  # noqa: PLC0415
-        from footfall.simulate_topic_command import send_traffic  # noqa: PLC0415
-
-        topic = kafka_topic(arguments.output) or ""
-        settings = chosen_settings(arguments, ("kafka", "kafka_properties"))
-        send_traffic(chosen, settings, topic, as_json=arguments.json)
-        return DONE
-    from footfall.simulate_command import write_traffic  # noqa: PLC0415
-
-    write_traffic(chosen, Path(arguments.output), as_json=arguments.json)
     return DONE
 
 

@@ -39,7 +39,13 @@ START_MS = 1_760_000_000_000
 
 _CASE_KEYS = {"name", "events", "matches"}
 _MORE_KEYS = {"end", "outputs", "timed_out"}
-_FILLED = {"event_time", "visitor_id", "message_id", "source_offset", "properties"}
+_FILLED = {
+    "event_time": "write t, the time from the case's start",
+    "visitor_id": "write visitor",
+    "message_id": "it is the event's number in the case",
+    "source_offset": "it is the event's number in the case",
+    "properties": 'write each property in the event itself, beside t and event, as in "query": "usb"',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +315,8 @@ def _row(number: int, event: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         if field is None:
             properties[key] = value
         elif field.sent is None or key in _FILLED:
-            raise ValueError(f"{key} is filled in, and can't be given")
+            instead = _FILLED.get(key, "leave it out")
+            raise ValueError(f"{key} is filled in, and can't be given; {instead}")
         elif field.sent == "text" and not isinstance(value, str):
             raise ValueError(f"{key} is a text, not {value!r}")
         elif field.sent == "number" and (isinstance(value, bool) or not isinstance(value, int)):

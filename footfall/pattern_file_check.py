@@ -24,7 +24,7 @@ from footfall.event_names import EventNames
 from footfall.pattern import Pattern
 from footfall.pattern_cases import case_file, load_case_files
 from footfall.pattern_fault import fault_line, fault_words
-from footfall.pattern_files import named_pattern, pattern_names_in
+from footfall.pattern_files import is_shipped, named_pattern, pattern_names_in
 from footfall.pattern_parameters import ParametricPattern
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_warnings import condition_warnings, pattern_warnings
@@ -408,7 +408,7 @@ def _check_rule_cases(reading: _Reading, placed: _PlacedRule) -> None:
             for problem in error.problems
         ]
         return
-    if not cases:
+    if not cases and not is_shipped(placed.rule):
         reading.warnings.append(placed.finding(f"cases: it has none; they stand in {path}"))
 
 
@@ -429,7 +429,8 @@ def _check_cases(reading: _Reading, placed: _Placed) -> None:
         ]
         return
     if not cases:
-        reading.warnings.append(placed.finding(f"it has no cases; they stand in {path}"))
+        if not is_shipped(placed.pattern):
+            reading.warnings.append(placed.finding(f"it has no cases; they stand in {path}"))
         return
     for there, what in (
         (any(case.matches for case in cases), "that must match"),

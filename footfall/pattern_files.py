@@ -121,6 +121,27 @@ def shipped_pattern(name: str, **values: ParameterValue) -> Pattern:
     )
 
 
+def shipped_patterns() -> dict[str, Pattern | ParametricPattern]:
+    """The shipped patterns by name, for a file of one's own that is to have them all.
+
+    `globals().update(shipped_patterns())` has a run read them as if they stood there; a line behind it may give one of
+    the names another pattern (`rage_click = shipped_pattern("rage_click", times=4)`) or `del` it.
+    """
+    shipped = read_folder()
+    return {pattern.name: shipped.parametric.get(pattern.name, pattern) for pattern in shipped.patterns}
+
+
+def shipped_rules() -> dict[str, TriggerRule]:
+    """The shipped trigger rules by name, to be used as `shipped_patterns`; they need the shipped patterns."""
+    return {rule.name: rule for rule in load_rules()}
+
+
+def is_shipped(made: Pattern | TriggerRule) -> bool:
+    """Whether a pattern or rule is one of the shipped ones as it is, whose cases are beside those."""
+    shipped = read_folder()
+    return made in (shipped.patterns if isinstance(made, Pattern) else shipped.rules)
+
+
 def read_folder(folder: Path | None = None) -> PatternFolder:
     """What a folder of patterns holds; without one, the folder of the shipped patterns.
 

@@ -94,6 +94,7 @@ class PatternPlan:
         stage_names: for each pattern the names that its stages' numbers stand for.
         sets: the sets of patterns, the one in force first at first.
         layouts: for each set how many same fields and words of the mask there were with it.
+        counts: for each set how many patterns there were with it.
         conditions: bit i of word w of an event's mask says whether conditions[w][i] is true of it.
         same_fields: the distinct fields of `same`.
         columns: the event columns that `masks`, the same fields and the automata read.
@@ -112,6 +113,7 @@ class PatternPlan:
     stage_names: tuple[tuple[str, ...], ...]
     sets: tuple[PatternSet, ...]
     layouts: tuple[tuple[int, int], ...]
+    counts: tuple[int, ...]
     conditions: tuple[tuple[Expression, ...], ...]
     same_fields: tuple[str, ...]
     columns: frozenset[str]
@@ -150,7 +152,7 @@ class PatternPlan:
         )
         placed: list[PlacedPattern] = []
         same_fields: tuple[str, ...] = ()
-        layouts = []
+        layouts, counts = [], []
         for each, new in zip(sets, placed_patterns(sets, what_is_not_linear), strict=True):
             fields = {one.pattern.same_field for one in new} - {None, *same_fields}
             same_fields += tuple(sorted(name for name in fields if name is not None))
@@ -164,6 +166,7 @@ class PatternPlan:
             automata += AutomatonPlan.planned_of(rest, bits.number, same_fields, values)
             placed += new
             layouts.append((len(same_fields), len(bits.words)))
+            counts.append(len(placed))
         ordered = tuple(one.pattern for one in placed)
         automaton_plan = AutomatonPlan(tuple(automata), len(same_fields), values, limit)
         outputs = LoopOutputs.compile([(number, ordered[number]) for number in loops.numbers])
@@ -175,6 +178,7 @@ class PatternPlan:
             versions=tuple(pattern.version for pattern in ordered),
             sets=sets,
             layouts=tuple(layouts),
+            counts=tuple(counts),
             conditions=tuple(map(tuple, bits.words)),
             same_fields=same_fields,
             stage_names=tuple(

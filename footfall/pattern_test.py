@@ -25,7 +25,7 @@ from footfall.event_batch import QUOTED, split_by_shard
 from footfall.event_names import EventNames
 from footfall.pattern import Pattern
 from footfall.pattern_cases import PatternCase, case_file, load_case_files, load_cases
-from footfall.pattern_files import PatternFolder, read_folder
+from footfall.pattern_files import PatternFolder, is_shipped, read_folder
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_show import pattern_named, rule_named
 from footfall.pattern_warnings import name_warnings
@@ -180,8 +180,8 @@ def run_cases(settings: Settings, name: str | None, *, as_json: bool) -> int:
         folder,
         results,
         ruled,
-        _without_cases((each.name for each in chosen), (case.pattern for case in cases)),
-        _without_cases((each.name for each in rules), (each.case.rule for each in ruled)),
+        _without_cases(chosen, (case.pattern for case in cases)),
+        _without_cases(rules, (each.case.rule for each in ruled)),
         _warnings(chosen),
     )
     if as_json:
@@ -209,9 +209,10 @@ class _Outcome:
         return sum(each.passed for each in self.results) + sum(each.passed for each in self.ruled)
 
 
-def _without_cases(names: Iterable[str], tested: Iterable[str]) -> list[str]:
+def _without_cases(made: Iterable[Pattern | TriggerRule], tested: Iterable[str]) -> list[str]:
+    """The names of those that have no cases; the shipped ones have theirs elsewhere."""
     known = set(tested)
-    return [name for name in names if name not in known]
+    return [each.name for each in made if each.name not in known and not is_shipped(each)]
 
 
 def _warnings(patterns: Iterable[Pattern]) -> list[Mapping[str, str | None]]:

@@ -511,7 +511,8 @@ class Shard:
         shard = cls(parts.pop("name"), settings)
         kept, generation = parts.pop("trigger_state"), parts.pop("generation")
         known, patterns = _pattern_names(settings.plan), parts.pop("patterns")
-        if generation > settings.plan.generation or known[: len(patterns)] != patterns:
+        plan = settings.plan
+        if generation > plan.generation or known[: plan.counts[generation]] != patterns:
             raise StateError(
                 "the kept state was made with other patterns, or with control records that are missing now: give it "
                 "the patterns that it had, or begin anew with an empty --state folder"

@@ -9,16 +9,23 @@ import msgspec
 from rich.console import Console
 
 from footfall.simulate import Simulation, SimulationSummary, simulate
+from footfall.simulate_plan import check_rate, with_visitors_enough
 
 
 def write_traffic(chosen: Mapping[str, Any], output: Path, *, as_json: bool) -> SimulationSummary:
     """Simulate with the chosen fields of `Simulation`, the others as they are by default.
 
+    Without visitors, there are enough for the rate.
+
     Raises:
-        SettingsError: values out of bounds.
+        SettingsError: values out of bounds, or the visitors can't give the rate.
         UsageError: the output won't do.
     """
-    summary = simulate(Simulation(**chosen), output)
+    plan = Simulation(**chosen)
+    if "visitors" not in chosen:
+        plan = with_visitors_enough(plan)
+    check_rate(plan)
+    summary = simulate(plan, output)
     if as_json:
         sys.stdout.write(msgspec.json.encode(summary, enc_hook=str).decode() + "\n")
     else:

@@ -21,7 +21,7 @@ class Outlet(Protocol):
     """Where records go."""
 
     def send(self, value: bytes, key: bytes) -> bool:
-        """Take a record, and its visitor's id as its key; False if there was no room for it and the playing was stopped."""
+        """Take a record, and its visitor's id as its key; False if it was stopped while there was no room."""
 
     def serve(self, seconds: float) -> None:
         """See to what has come back, for so many seconds at most."""

@@ -273,10 +273,8 @@ class _Producer:
 
     def close(self) -> None:
         """Give up what still waits."""
-        waiting = self.waiting
         self._producer.purge()
         self._producer.poll(0)
-        self.waiting = waiting
 
     def _note(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -6,6 +6,7 @@
     partitions.json  a live run's source partitions in the order of their numbers, and the offsets where they began
     controls.json  a live run's control records, and how many of them its topic has
     history.json  what of the past a live run that began with its history reads, and where its topics go on
+    reading/     how far a live run's partitions were ever read
     spool/       rows that the store hasn't taken yet
     profiles/    visitors' profiles, to which the recovery data refer
 

@@ -73,7 +73,10 @@ class WorkerPool:
         """
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
-            ahead = folder / "ahead"
+            # Beside the recovery data it outlives the parent: what killed workers had read, others must know.
+            reading = folder if order.recovery is None else order.recovery.with_name("reading")
+            reading.mkdir(exist_ok=True)
+            ahead = reading / "ahead"
             table = ReadingTable(ahead, len(order.source.partitions()))
             stack.callback(self._leave_table, table)
             addresses = tuple(_free_addresses(self.workers) if self.workers > 1 else ())

@@ -57,7 +57,7 @@ def test_names_that_no_replay_gives_are_told_wherever_they_stand(
     ((where, message),) = warned(make(event == "Product Added"))
     assert where == "here"
     assert message == (
-        "no event of a replay is called 'Product Added': names are normalised there, and it becomes "
+        "no event of a run is called 'Product Added': names are normalised there, and it becomes "
         "'product_added'; write 'product_added'"
     )
     assert warned(make(event == "product_added")) == []
@@ -68,7 +68,7 @@ def test_names_that_the_table_changes_or_that_are_none_are_told_once() -> None:
     told = [message for _, message in warned(Pattern("p").begin("a", event.is_in(names)))]
     assert len(told) == 3
     assert told[0].endswith("'products_searched' by the table of event names; write 'products_searched'")
-    assert told[2] == "no event of a replay is called '!'"
+    assert told[2] == "no event of a run is called '!'"
 
 
 def test_an_absence_is_cut_by_same_too() -> None:

@@ -29,8 +29,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 # What isn't about what a pattern matches.
 _NOT_TAUGHT = {
-    "check", "columns", "describe", "from_dict", "from_json", "parameters", "shipped_pattern", "stage_names", "to_dict",
-    "to_json", "version", "with_stage",
+    "check", "columns", "describe", "from_dict", "from_json", "parameters", "shipped_pattern", "shipped_patterns",
+    "shipped_rules", "stage_names", "to_dict", "to_json", "version", "with_stage",
 }  # fmt: skip
 
 

@@ -219,6 +219,7 @@ P, OTHER_P, Q = (
         ([[P], [P, Q]], [[P]]),
         ([[P], [Q]], [[P], [OTHER_P]]),
         ([[P], [Q]], [[Q], [P]]),
+        ([[P]], [[], [P]]),
     ],
 )
 def test_the_state_of_other_patterns_is_refused(
