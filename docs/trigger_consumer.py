@@ -37,7 +37,9 @@ def main(servers: str, file: str, topic: str = "triggers") -> None:
     # With a name of its own, a consumer that is started again takes its place at once.
     group = {"group.id": "campaigns", "group.instance.id": platform.node()}
     settings = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
-    consumer = Consumer({"bootstrap.servers": servers, **group, **settings})
+    # While no broker answers the client goes on trying, and says so now and then: here, and not in lines of its own.
+    telling = {"error_cb": lambda error: print("Kafka:", error.str(), file=sys.stderr), "log_level": 2}
+    consumer = Consumer({"bootstrap.servers": servers, **group, **settings, **telling})
     consumer.subscribe([topic])
     while True:
         messages = consumer.consume(500, 1.0)

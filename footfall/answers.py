@@ -201,11 +201,11 @@ def match_rows(
     records, nodes = named.matches.records, named.matches.nodes
     count = records.size
     message_ids, visitor_ids = pool.take(nodes["row"].copy(), ("message_id", "visitor_id"))
-    numbers = records["pattern"].copy()
+    numbers = records["pattern"].tolist()
     columns = {
         "match_id": hex_names(named.high, named.low),
-        "pattern": pl.Series([pattern.name for pattern in plan.patterns])[numbers],
-        "pattern_version": pl.Series(plan.versions)[numbers],
+        "pattern": pl.Series([plan.patterns[number].name for number in numbers], dtype=pl.String),
+        "pattern_version": pl.Series([plan.versions[number] for number in numbers], dtype=pl.String),
         "visitor_id": visitor_ids[records["first_node"].copy()],
         "first_time": _times(records["first_time"]),
         "last_time": _times(records["last_time"]),
@@ -213,7 +213,7 @@ def match_rows(
         "stages": pl.Series(_stages(records, nodes, message_ids.to_list(), plan)),
         "ordinal": pl.Series(named.ordinals),
         "at_end": pl.Series(_released(records, at_end=at_end)),
-        "status": pl.Series(_STATUS)[records["kind"].copy()] if status is None else status,
+        "status": _statuses(records) if status is None else status,
         "revision": pl.Series(np.zeros(count, np.uint32) if revision is None else revision),
         "outputs": pl.Series(plan.outputs.texts(records, nodes, named.matches.outputs, pool)),
     }
@@ -222,6 +222,10 @@ def match_rows(
         (users,) = pool.take(nodes["row"][first].copy(), ("user_id",))
         columns |= {"user_id": users, "first_message_id": message_ids[first]}
     return pl.DataFrame(columns)
+
+
+def _statuses(records: npt.NDArray[np.void]) -> pl.Series:
+    return pl.Series([_STATUS[kind] for kind in records["kind"].tolist()], dtype=pl.String)
 
 
 def _released(records: npt.NDArray[np.void], *, at_end: bool) -> npt.NDArray[np.bool_]:

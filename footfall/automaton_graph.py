@@ -378,12 +378,21 @@ def _with_restlessness(state: State, number: int, states: list[State], *, keeps_
         restless = [target for move in blank for target in move.targets] != [number]
     if not restless:
         after = [states[target] for move in blank for target in move.targets]
-        reached = [move for target in after for move in target.moves]
-        restless = reached != list(state.moves) or any(target.absent for target in after) != state.absent
+        reached = [made for target in after for made in _ways_on(target)]
+        restless = reached != _ways_on(state) or any(target.absent for target in after) != state.absent
         restless |= {stop for target in after for stop in target.stops} != set(state.stops)
     return State(
         state.moves, state.stops, state.absent, state.absent_ms, state.step_limit_ms, state.interest, restless
     )
+
+
+def _ways_on(state: State) -> list[tuple[Move, frozenset[Guard]]]:
+    """The state's moves, each with the events that make it but for a stop; what is spared is said by that alone."""
+    ways = []
+    for move in state.moves:
+        barred = (stop.also(move.guard) for stop in state.stops if stop not in move.spared)
+        ways.append((replace(move, spared=()), frozenset(guard for guard in barred if guard is not None)))
+    return ways
 
 
 def _is_sure(guard: Guard) -> bool:

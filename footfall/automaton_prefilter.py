@@ -17,6 +17,7 @@ from footfall.clock import FOREVER
 from footfall.compiled import compiled
 from footfall.condition_words import WORD_BITS
 from footfall.record_arrays import join_records, keep_records, take_records
+from footfall.visitor_places import places_of_visitors
 
 SEEN = np.dtype(
     [
@@ -67,13 +68,24 @@ class SeenEvents:
         records = join_records([self.records, later.records])
         return SeenEvents(records, np.concatenate([self.masks, later.masks]))
 
+    def parted_by(self, visitors: npt.NDArray[np.uint64]) -> tuple["SeenEvents", "SeenEvents"]:
+        """Those of some visitors, by the low words of their hashes, and perhaps a few more; and the others."""
+        near = np.zeros(self.records.size, np.bool_)
+        near[places_of_visitors(self.records["low"], visitors)] = True
+        return self.kept(near), self.kept(~near)
+
     def of_copies(self, visitors: Mapping[int, tuple[int, int]]) -> "SeenEvents | None":
         """Those of some visitors, each as often as it stands there, and for number i under the name (i, i)."""
         copies: dict[tuple[int, int], list[int]] = {}
         for copy, visitor in visitors.items():
             copies.setdefault(visitor, []).append(copy)
-        keys = zip(self.records["high"].tolist(), self.records["low"].tolist(), strict=True)
-        found = [(place, copy) for place, key in enumerate(keys) for copy in copies.get(key, ())]
+        near = places_of_visitors(self.records["low"], np.array([low for _, low in copies], np.uint64))
+        keys = zip(*(self.records[name][near].tolist() for name in ("high", "low")), strict=True)
+        found = [
+            (place, copy)
+            for place, key in zip(near.tolist(), keys, strict=True)
+            for copy in copies.get(key, ())
+        ]
         if not found:
             return None
         places, names = np.array(found).T

@@ -1,10 +1,13 @@
 """`footfall live` and `footfall topics`: the run on Kafka, and the topics that it needs."""
 
 import argparse
-from typing import Any
+import sys
+import time
+from typing import Any, Literal
 
 from footfall.cli_flags import KAFKA_SETTINGS, LIVE_SETTINGS, LIVE_STATE, add_settings, chosen_settings
 from footfall.errors import UsageError
+from footfall.settings import Settings
 
 _EXAMPLES = """\
 examples:
@@ -60,9 +63,25 @@ def add_live(commands: Any) -> None:
 
 def _live(arguments: argparse.Namespace) -> int:
     settings = chosen_settings(arguments, LIVE_SETTINGS)
+    if settings.kafka and not arguments.quiet:
+        _tell_start(settings)
     from footfall.live_command import live  # noqa: PLC0415 - wrong settings are told before the engine loads
 
     return live(settings, as_json=arguments.json, quiet=arguments.quiet, history=arguments.history)
+
+
+def _tell_start(settings: Settings) -> None:
+    """Say that the run begins: the engine takes seconds to load, and a cluster that is away some more."""
+    text = f"starting: reads patterns, topics at {settings.kafka}, and the state in {settings.state or LIVE_STATE}"
+    if settings.log_format == "auto" and sys.stderr.isatty():
+        print(f"footfall live {text}", file=sys.stderr)
+        return
+    from footfall.run_events import RunEvent  # noqa: PLC0415 - a terminal doesn't need the log
+    from footfall.structured_log import StructuredLog  # noqa: PLC0415
+
+    log_format: Literal["text", "json"] = "text" if settings.log_format == "text" else "json"
+    log = StructuredLog(sys.stderr, log_format=log_format, level=settings.log_level)
+    log(RunEvent(int(time.time() * 1000), "info", "run_starting", text))
 
 
 def _topics(arguments: argparse.Namespace) -> int:

@@ -129,7 +129,9 @@ def add_patterns(commands: Any) -> None:
         "Files that are there stay.",
         _patterns_new,
         "new left_the_cart --patterns my_patterns",
+        "new left_the_cart --patterns my_patterns --rule",
     )
+    new.add_argument("--rule", action="store_true", help="write a trigger rule for it and its cases, too")
     new.add_argument("name", metavar="NAME", help="the pattern's name: letters, digits and _")
     for parser in (listing, show, test, new):
         add_settings(parser, ("patterns",))
@@ -185,5 +187,5 @@ def _patterns_new(arguments: argparse.Namespace) -> int:
     given = arguments.patterns
     is_new = given and "://" not in given
     folder = Path(given) if is_new else chosen_settings(arguments, ("patterns",)).pattern_folder
-    write_pattern(folder, arguments.name)
+    write_pattern(folder, arguments.name, rule=arguments.rule)
     return _DONE

@@ -51,8 +51,8 @@ def add_simulate(commands: Any) -> None:
         "--rate",
         type=float,
         default=None,
-        help="events per second of the site's time, about, on average (default: 1.4 visits a day of each visitor); there "
-        "are fewer at night",
+        help="events per second of the site's time, about, on average; there are fewer at night (default: each visitor "
+        "makes 1.4 visits a day)",
     )
     simulate.add_argument(
         "--speed",

@@ -152,8 +152,8 @@ class PartitionClock:
         count = events.height
         if count == 0:
             return events
-        sent = events["event_time"].to_physical().to_numpy(writable=True)  # always, for one compiled form
-        arrivals = events["arrival_time"].to_physical()
+        sent = events["event_time"].cast(pl.Int64).to_numpy(writable=True)  # always, for one compiled form
+        arrivals = events["arrival_time"].cast(pl.Int64)
         arrival = _known_or_never(arrivals)
         used = np.empty(count, np.int64)
         late = np.empty(count, np.bool_)

@@ -183,8 +183,7 @@ def text_series(name: str, buffer: Bytes, side: bytes, spans: Spans) -> pl.Serie
         bits = np.packbits(spans.lengths >= 0, bitorder="little")
         valid, valid_bytes = _arrow_buffer(bits.size)
         valid_bytes[:] = bits
-    series = pl.from_arrow(pa.Array.from_buffers(pa.string_view(), rows, [valid, views_buffer, data_buffer]))
-    return pl.Series(name, series, dtype=pl.String)
+    return pl.Series(name, pa.Array.from_buffers(pa.string_view(), rows, [valid, views_buffer, data_buffer]))
 
 
 def integer_series(name: str, values: Ints, valid: npt.NDArray[np.bool_], dtype: pl.DataType) -> pl.Series:

@@ -48,7 +48,7 @@ class Unsettled:
     """A shard's events that wait, in the order in which they came, of those visitors who have new ones.
 
     Attributes:
-        events: `EVENT` records.
+        events: `EVENT` records; a few may be of visitors who have no new ones.
         lanes: as in a `ShardBatch`.
         rows: a frame with their envelope columns, and perhaps other rows.
         row_of: where in it the row of each event is.
@@ -189,7 +189,7 @@ class EarlyAnswers:
             named.at(np.array([message.match for message in messages])),
             plan,
             state.rows.pool(unsettled.rows, unsettled.row_of[runs.places], unsettled.next_row),
-            status=pl.Series(["retracted", "fired"])[fired.astype(np.int64)],
+            status=pl.Series(["fired" if message.fired else "retracted" for message in messages]),
             revision=revisions,
             with_origin=with_origin,
         )

@@ -170,8 +170,18 @@ class StoreBusyError(StoreError):
         super().__init__(message)
 
 
+class MissingStoreError(StoreError):
+    """A store that is to be read isn't there; nothing was started."""
+
+    exit_code = 2
+
+
 class StoreUnavailableError(StoreError):
     """The store can't be reached or is overloaded just now; the same request may succeed later."""
+
+
+class UnknownHostError(StoreUnavailableError):
+    """No name server knows the store's host: a name that is wrong, or one that is yet to be made known."""
 
 
 class SinkError(FootfallError):

@@ -19,7 +19,7 @@ from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import take_records
-from footfall.row_frames import filled_columns
+from footfall.row_frames import filled_columns, present_rows, whole_numbers
 
 pickle_frames_by_arrow()
 
@@ -121,22 +121,15 @@ def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
         if nulls == 0:
             marks |= bit
         elif nulls < frame.height:
-            marks[frame[column].is_not_null().to_numpy()] |= bit
+            marks[present_rows(frame[column])] |= bit
     return marks
-
-
-def _numbers(column: pl.Series, absent: int) -> npt.NDArray[np.int64]:
-    nulls = column.null_count()
-    if nulls == len(column):
-        return np.full(len(column), absent, np.int64)
-    return (column.fill_null(absent) if nulls else column).to_numpy()
 
 
 def engine_events(frame: pl.DataFrame, partition: int) -> Events:
     """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others."""
     events = np.empty(frame.height, EVENT)
-    events["time"] = frame["event_time"].to_physical().to_numpy()
-    events["arrival"] = _numbers(frame["arrival_time"].to_physical(), NEVER)
+    events["time"] = whole_numbers(frame["event_time"], NEVER)
+    events["arrival"] = whole_numbers(frame["arrival_time"], NEVER)
     events["offset"] = frame["source_offset"].to_numpy()
     events["row"] = 0
     events["mask"] = 0
@@ -145,7 +138,7 @@ def engine_events(frame: pl.DataFrame, partition: int) -> Events:
     for name, column in (("page", "path"), ("campaign", "utm_campaign"), ("currency", "currency")):
         texts = frame[column]
         events[name] = 0 if texts.null_count() == frame.height else hash_texts(texts)[1]
-    events["value"] = _numbers(frame["value"], 0)
+    events["value"] = whole_numbers(frame["value"], 0)
     events["partition"] = partition
     events["marks"] = _marks(frame)
     return events

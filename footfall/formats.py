@@ -264,7 +264,7 @@ class Format(ABC):
             series[name] = col.integer_series(name, values[taken], valid[taken], SCHEMA[name])
         for name in flags.keys() & self._wanted:
             series[name] = pl.Series(name, flags[name][taken])
-        return pl.DataFrame({name: series[name] for name in self._columns})
+        return pl.DataFrame([series[name] for name in self._columns])
 
     def _whole(self, part: Part, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         slots = [part.slots[name]] if name in part.slots else []

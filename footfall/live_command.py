@@ -38,8 +38,26 @@ def print_totals(report: LiveReport, settings: Settings, console: Console | None
         console.print(f"{report.early:,} matches told early, {report.retracted:,} of them taken back")
     for rule, counts in report.triggers.items():
         console.print(f"{rule}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
-    where = redacted(settings.store) if settings.store != "none" else "no store"
+    state = settings.state or STATE
     console.print(
-        f"[dim]answer {report.answer}; rows in {where}; "
-        f"given again, the command goes on from {settings.state or STATE}[/]"
+        f"[dim]answer {report.answer}; {_where_rows_are(report, settings)}; "
+        f"given again, the command goes on from {state}[/]"
     )
+
+
+def _where_rows_are(report: LiveReport, settings: Settings) -> str:
+    store = redacted(settings.store)
+    said = [f"rows in {store}" if settings.store != "none" else "no store"]
+    if rows := report.unsent.get("store"):
+        said = [f"{rows:,} row{_s(rows)} wait{_verb(rows)} in the spool for {store}, the others are there"]
+    if messages := report.unsent.get("webhook"):
+        said.append(f"{messages:,} message{_s(messages)} wait{_verb(messages)} for the webhook")
+    return "; ".join(said)
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def _verb(count: int) -> str:
+    return "s" if count == 1 else ""

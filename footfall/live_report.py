@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from footfall.report import add_counts, answer_of
-from footfall.run_messages import Message, Progress, ShardStatus
+from footfall.run_events import outlet
+from footfall.run_messages import Message, Progress, ShardStatus, SinkStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class LiveReport:
         matches: settled ones by pattern; `early` were told before, `retracted` taken back.
         triggers: decisions by rule, then by status.
         lag: records that hadn't been read yet, where that is known.
+        unsent: what waits on disk to be sent when the run goes on: outlet (`store`, `webhook`) -> rows or messages.
     """
 
     records: int
@@ -41,6 +43,7 @@ class LiveReport:
     workers: int
     restarts: int
     lag: int
+    unsent: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON types."""
@@ -49,10 +52,11 @@ class LiveReport:
 
 @dataclass(slots=True)
 class LiveTally:
-    """Collects where partitions and shards stand; what comes again replaces what came before."""
+    """Collects where partitions, shards and sinks stand; what comes again replaces what came before."""
 
     partitions: dict[str, Progress] = field(default_factory=dict)
     shards: dict[str, ShardStatus] = field(default_factory=dict)
+    sinks: dict[tuple[int, str], SinkStatus] = field(default_factory=dict)
 
     def note(self, message: Message) -> None:
         """Take a message."""
@@ -60,6 +64,8 @@ class LiveTally:
             self.partitions[message.partition] = message
         elif isinstance(message, ShardStatus):
             self.shards[message.shard] = message
+        elif isinstance(message, SinkStatus):
+            self.sinks[message.worker, message.sink] = message
 
     def report(self, *, workers: int, restarts: int) -> LiveReport:
         """The report."""
@@ -96,4 +102,12 @@ class LiveTally:
             workers=workers,
             restarts=restarts,
             lag=sum(partition.lag or 0 for partition in partitions),
+            unsent=self._unsent(),
         )
+
+    def _unsent(self) -> dict[str, int]:
+        unsent: dict[str, int] = {}
+        for sink in self.sinks.values():
+            if sink.waiting_rows:
+                add_counts(unsent, {outlet(sink.sink): sink.waiting_rows})
+        return unsent

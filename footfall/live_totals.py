@@ -44,6 +44,7 @@ _SHORT, _LONG = 10.0, 60.0
 _EVERY = 1.0
 _LEAST = 1.0
 _NOTICES = 20
+_SUMMED = frozenset({"dead_letters", "limit_hit", "snapshot_slow"})
 _NEARLY_FULL = 0.9
 
 
@@ -139,6 +140,10 @@ class LiveTotals:
             lowered = name.removesuffix(BACK) + AWAY if name.endswith(BACK) else _LOWERS.get(name)
             if lowered:
                 self._alerts.pop(lowered, None)
+            if event.event in _SUMMED:
+                # They come every minute while it lasts, and would push out all others.
+                kept = [each for each in self._notices if each.event != event.event]
+                self._notices = deque(kept, maxlen=_NOTICES)
             if event.event != "progress":
                 self._notices.append(NoticeLine(event.time, event.level, event.event, event.text))
 

@@ -1,5 +1,6 @@
 """A live run in the terminal: a picture that is drawn over while standard error is one, else a line now and then."""
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,10 +25,12 @@ _EVERY_IN_LOG = 10.0
 _SIDE_BY_SIDE = 76
 _NARROW = 44
 _ROOMY = 90
-# What stands around the tables' rows: the head, six lines of figures, two headings, and blank lines between.
-_LINES_BESIDES = 14
+# What stands around the tables' rows: the head, six lines of figures, two headings, and blank lines between and below.
+_LINES_BESIDES = 15
 _MOST_ROWS, _LEAST_ROWS = 12, 3
 _NOTICES = 4
+_LONGEST_NOTICE, _LONGEST_WARNING = 2, 3
+_LAYOUT = Console(file=io.StringIO())
 _UNKNOWN = "-"
 _PHASES = {
     "running": "green",
@@ -165,9 +168,12 @@ def _line_fields(now: LiveSnapshot) -> dict[str, Field]:
 
 def picture(now: LiveSnapshot, *, width: int, height: int, url: str = "") -> RenderableType:
     """A run's figures as a picture that fits a terminal of that size in characters."""
-    warnings = list(_warnings(now))
+    inner = max(1, width - 2)
+    warnings = list(_warnings(now, inner, height - _LINES_BESIDES - 2 * _LEAST_ROWS - 1))
+    groups = list(_notices(now, inner))
     side_by_side = width >= _SIDE_BY_SIDE
-    upper, lower, notices = _rows(now, height - _LINES_BESIDES - len(warnings), pairs=side_by_side)
+    room = height - _LINES_BESIDES - len(warnings)
+    upper, lower, notices = _rows(now, room, sum(map(len, groups)), pairs=side_by_side)
     tables = [
         _partitions(now, upper, records=not side_by_side or width >= _ROOMY),
         _counts("matches", [((name,), count) for name, count in now.matches.items()], now, upper),
@@ -185,18 +191,20 @@ def picture(now: LiveSnapshot, *, width: int, height: int, url: str = "") -> Ren
     else:
         for each in tables:
             body += [Text(), each]
-    parts = [_head(now, url, width), *warnings, Text(), _figures(now, width), *body, *_notices(now, notices)]
-    return Padding(Group(*parts), (0, 1), expand=True)
+    parts = [_head(now, url, width), *warnings, Text(), _figures(now, width), *body, *_last(groups, notices)]
+    # The line below is for what the terminal echoes, such as ^C: at the end of a full line it would begin another one,
+    # which the next picture knows nothing of.
+    return Group(Padding(Group(*parts), (0, 1), expand=True), Text())
 
 
-def _rows(now: LiveSnapshot, room: int, *, pairs: bool) -> tuple[int, int, int]:
-    """How many rows the two upper tables, the two lower ones and the notices get of the room there is."""
+def _rows(now: LiveSnapshot, room: int, wanted: int, *, pairs: bool) -> tuple[int, int, int]:
+    """How many rows the two upper tables, the two lower ones and the notices, which want some, get of the room."""
     upper = max(1, len(now.partitions), len(now.matches))
     lower = max(1, len(now.sinks), len(now.triggers))
     if not pairs:
         # One above the other, and of figures too there are more lines: a terminal so narrow scrolls, or is cut.
         room = room // 2 - 6
-    notices = min(_NOTICES, len(now.notices), max(1, room // 5))
+    notices = min(_NOTICES, wanted, max(1, room // 5))
     lower = min(lower, max(_LEAST_ROWS, (room - notices) // 3))
     upper = min(upper, max(_LEAST_ROWS, room - notices - lower), _MOST_ROWS)
     return upper, lower, notices
@@ -218,13 +226,17 @@ def _head(now: LiveSnapshot, url: str, width: int) -> RenderableType:
     return head
 
 
-def _warnings(now: LiveSnapshot) -> Iterable[RenderableType]:
-    for text in now.troubles:
-        yield _one_line(text, "" if now.phase == "ended" else "red")
-    for text in now.missing if now.phase in {"starting", "restarting"} else ():
-        yield _one_line(text, "yellow")
-    for name, text in now.alerts.items():
-        yield _one_line(f"{name}: {text}" if text else name, "yellow")
+def _warnings(now: LiveSnapshot, width: int, room: int) -> Iterable[RenderableType]:
+    """What is wrong, each on a line, and on more where there is room for so many lines in all."""
+    found = [(text, "" if now.phase == "ended" else "red") for text in now.troubles]
+    if now.phase in {"starting", "restarting"}:
+        found += [(text, "yellow") for text in now.missing]
+    found += [(f"{name}: {text}" if text else name, "yellow") for name, text in now.alerts.items()]
+    spare = max(0, room - len(found))
+    for text, style in found:
+        lines = _wrapped(text, style, width, min(_LONGEST_WARNING, 1 + spare))
+        spare -= len(lines) - 1
+        yield from lines
 
 
 def _figures(now: LiveSnapshot, width: int) -> RenderableType:
@@ -349,16 +361,38 @@ def _sinks(now: LiveSnapshot, rows: int) -> Table:
     return _or_nothing(table)
 
 
-def _notices(now: LiveSnapshot, rows: int) -> Iterable[RenderableType]:
-    if now.notices:
-        yield Text()
-    for notice in now.notices[-rows:]:
+def _notices(now: LiveSnapshot, width: int) -> Iterable[list[Text]]:
+    """The notices' lines, the oldest first."""
+    for notice in now.notices:
         moment = f"{datetime.fromtimestamp(notice.time / 1000, UTC):%H:%M:%S}"
-        yield _one_line(f"{moment} {notice.text}", _LEVELS.get(notice.level, "dim"))
+        style = _LEVELS.get(notice.level, "dim")
+        yield _wrapped(f"{moment} {notice.text}", style, width, _LONGEST_NOTICE)
 
 
-def _one_line(text: str, style: str) -> Text:
-    return Text(_plain(" ".join(text.split())), style, no_wrap=True, overflow="ellipsis")
+def _last(groups: Sequence[list[Text]], rows: int) -> list[RenderableType]:
+    """As many of the last notices as have room in so many lines, and a blank line above them."""
+    shown: list[RenderableType] = []
+    for lines in reversed(groups):
+        left = rows - len(shown)
+        if left <= 0:
+            break
+        shown = [*(_joined(lines, left)), *shown]
+    return [Text(), *shown] if groups else []
+
+
+def _wrapped(text: str, style: str, width: int, most: int) -> list[Text]:
+    """A text on at most so many lines, the last of which is cut where that isn't enough."""
+    whole = Text(_plain(" ".join(text.split())), style)
+    return _joined(list(whole.wrap(_LAYOUT, width)), most)
+
+
+def _joined(lines: Sequence[Text], most: int) -> list[Text]:
+    rest = lines[most - 1 :]
+    last = Text(" ").join(rest) if rest else None
+    made = [*lines[: most - 1], *([last] if last is not None else [])]
+    for each in made:
+        each.no_wrap, each.overflow = True, "ellipsis"
+    return made
 
 
 def _plain(text: str) -> str:

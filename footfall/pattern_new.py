@@ -1,4 +1,4 @@
-"""`footfall patterns new`: a pattern and its cases to begin with, which work as they are."""
+"""`footfall patterns new`: a pattern, perhaps a trigger rule, and cases to begin with, which work as they are."""
 
 import json
 import keyword
@@ -11,12 +11,14 @@ from footfall.content import content_folder
 from footfall.errors import PatternFilesError, UsageError
 from footfall.pattern import Pattern
 from footfall.pattern_cases import case_file
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import read_folder
+from footfall.trigger_cases import rule_case_file
+from footfall.trigger_rule import TriggerRule
 
 _PATTERN = '''\
 """What this pattern is for, and who acts on it."""
 
-from footfall import Pattern, event
+from footfall import {imports}
 
 {variable} = (
     Pattern(
@@ -31,6 +33,41 @@ from footfall import Pattern, event
     .within("10 min")
 )
 '''
+
+_RULE = """
+{rule} = TriggerRule(
+    "{rule}",
+    pattern="{name}",
+    action="send_reminder",  # what the receiver is to do
+    delay="1 h",  # from the match's first event
+    withdrawn_by=event == "booking_started",
+    description="Remind of a price that was checked an hour ago, with no booking since",
+    owner="marketing",
+)
+"""
+
+_RULE_CASES = """\
+{{
+  "rule": {rule},
+  "cases": [
+    {{
+      "name": "nothing follows",
+      "events": [
+        {{"t": 0, "event": "price_checked"}}
+      ],
+      "decisions": [{{"first": 0, "status": "fired", "due": "1 h"}}]
+    }},
+    {{
+      "name": "a booking is started before the hour is over",
+      "events": [
+        {{"t": 0, "event": "price_checked"}},
+        {{"t": "40 min", "event": "booking_started"}}
+      ],
+      "decisions": [{{"first": 0, "status": "withdrawn", "at": "40 min"}}]
+    }}
+  ]
+}}
+"""
 
 _CASES = """\
 {{
@@ -64,50 +101,68 @@ _CASES = """\
 """
 
 
-def new_pattern(folder: Path | None, name: str) -> tuple[Path, Path]:
+def new_pattern(folder: Path | None, name: str, *, rule: bool = False) -> tuple[Path, ...]:
     """Write a pattern and its cases, both to be changed, into a folder, which is made if it isn't there.
 
     Args:
         folder: where to; None stands for `patterns` in the working directory if the shipped ones are there.
         name: the pattern's name.
+        rule: whether a trigger rule `<name>_reminder` and its cases are written, too.
 
     Returns:
-        The pattern's file and the cases' file.
+        The pattern's file, the cases' file and, with a rule, that of its cases.
 
     Raises:
         UsageError: the name won't do or is taken, a file is there already, or the folder can't be written.
     """
     Pattern(name)
+    reminder = f"{name}_reminder"
+    if rule:
+        TriggerRule(reminder, pattern=name, action="send_reminder")
     folder = _own_folder() if folder is None else folder
-    source, cases = folder / f"{name}.py", case_file(folder, name)
-    for path in (source, folder / f"{name}.json", cases):
+    source, cases, rule_cases = (
+        folder / f"{name}.py",
+        case_file(folder, name),
+        rule_case_file(folder, reminder),
+    )
+    written = (source, cases, rule_cases) if rule else (source, cases)
+    for path in (*written, folder / f"{name}.json"):
         if path.exists():
             raise UsageError(f"{path} is there already; nothing was written")
-    if name in _names(folder):
+    patterns, rules = _names(folder)
+    if name in patterns:
         raise UsageError(f"{folder} has a pattern {name!r} already; nothing was written")
+    if rule and reminder in rules:
+        raise UsageError(f"{folder} has a rule {reminder!r} already; nothing was written")
+    imports = "Pattern, TriggerRule, event" if rule else "Pattern, event"
+    text = _PATTERN.format(name=name, variable=_variable(name), imports=imports)
+    text += _RULE.format(name=name, rule=reminder) if rule else ""
     try:
-        cases.parent.mkdir(parents=True, exist_ok=True)
-        _write(source, _PATTERN.format(name=name, variable=_variable(name)))
+        for path in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        _write(source, text)
         _write(cases, _CASES.format(name=json.dumps(name)))
+        if rule:
+            _write(rule_cases, _RULE_CASES.format(rule=json.dumps(reminder)))
     except OSError as error:
         raise UsageError(f"{error.filename or folder} can't be written: {error.strerror}") from error
-    return source, cases
+    return written
 
 
-def write_pattern(folder: Path | None, name: str) -> None:
+def write_pattern(folder: Path | None, name: str, *, rule: bool = False) -> None:
     """Write a new pattern with its cases, and say what to do next.
 
     Raises:
         UsageError: as `new_pattern` raises it.
     """
-    source, cases = new_pattern(folder, name)
+    written = new_pattern(folder, name, rule=rule)
+    source = written[0]
     option = "" if folder is None else f" --patterns {source.parent}"
     console = Console(highlight=False)
-    console.print(
-        Text.assemble("wrote ", (str(source), "bold"), " and ", (str(cases), "bold")), soft_wrap=True
-    )
-    console.print(Text("change both, and look at what they say:"))
-    for command in (f"show {name}{option}", f"check {source}", f"test {name}{option}"):
+    console.print(Text(f"wrote {', '.join(map(str, written))}"), soft_wrap=True)
+    console.print(Text("change them, and look at what they say (docs/testing_patterns.md):"))
+    tested = f"test{option}" if rule else f"test {name}{option}"
+    for command in (f"show {name}{option}", f"check {source}", tested):
         console.print(Text(f"  footfall patterns {command}"), soft_wrap=True)
 
 
@@ -119,17 +174,19 @@ def _own_folder() -> Path:
     raise UsageError("say which folder the pattern goes into: --patterns DIR (it is made if it isn't there)")
 
 
-def _names(folder: Path) -> set[str]:
+def _names(folder: Path) -> tuple[set[str], set[str]]:
+    """The names of the folder's patterns and rules."""
     try:
-        return {pattern.name for pattern in load_patterns(folder)}
+        read = read_folder(folder)
     except PatternFilesError as error:
         raise UsageError(f"the names in {folder} aren't known until its files are right: {error}") from error
     except UsageError:
-        return set()  # it isn't there, or is empty
+        return set(), set()  # it isn't there, or is empty
+    return {pattern.name for pattern in read.patterns}, {rule.name for rule in read.rules}
 
 
 def _variable(name: str) -> str:
-    taken = keyword.iskeyword(name) or name in ("Pattern", "event")
+    taken = keyword.iskeyword(name) or name in ("Pattern", "TriggerRule", "event")
     return f"{name}_pattern" if taken else name
 
 

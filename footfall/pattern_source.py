@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from footfall.control_record import ControlRecord, require_history, standing_records
-from footfall.errors import ControlError, StoreError, UsageError
+from footfall.errors import ControlError, MissingStoreError, StoreError, UsageError
 from footfall.input_source import is_kafka, is_store
 from footfall.pattern_files import read_folder
 from footfall.settings import Settings, redacted
@@ -70,7 +70,7 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
     try:
         if address.folder is not None:
             if not address.folder.absolute().is_dir():
-                raise StoreError(f"patterns: there is no store at {address}; name another one")
+                raise MissingStoreError(f"patterns: there is no store at {address}; name another one")
             # The engine stays out of this process: it is large, and the run may have another store open.
             owner = ensure_owner(address, wait=_OWNER_WAIT)
             address = owner_address(address, owner.url)

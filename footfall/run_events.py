@@ -31,6 +31,7 @@ Field = str | int | float | bool | None | Sequence[str] | Mapping[str, int]
 
 # Name -> level. A name that isn't here is fine, and of level info.
 LEVELS = {
+    "run_starting": "info",
     "run_started": "info",
     "run_resumed": "info",
     "run_stopping": "info",

@@ -15,6 +15,7 @@ _EVERY_ON_TERMINAL = 0.2
 _EVERY_IN_LOG = 10.0
 _RATE_OVER = 5.0
 _ON_TIME = 1.0
+_BUILDS_UP_SECONDS = 300  # nearly all visits are over by then
 
 
 class SendingView(Watch):
@@ -85,11 +86,12 @@ def beginning_lines(beginning: Beginning) -> list[str]:
     plan, speed = beginning.plan, beginning.speed
     first, whole = plan.events_per_second_at_first * speed, plan.events_per_second * speed
     takes = format_duration(max(1, round(plan.duration / speed / 1000)) * 1000)
+    builds_up = format_duration(max(1, round(_BUILDS_UP_SECONDS / speed)) * 1000)
+    where = f"topic {beginning.topic} ({beginning.partitions} partitions) at {beginning.servers}"
+    rates = f"about {_rate(whole)} events/s on average, {_rate(first)}/s at this hour"
     lines = [
-        f"sending to topic {beginning.topic} ({beginning.partitions} partitions) at {beginning.servers} for {takes}; "
-        "Ctrl-C or SIGTERM ends it",
-        f"{plan.visitors:,} visitors make about {_rate(whole)} events/s on average and {_rate(first)}/s at this hour, "
-        f"which takes {format_duration(max(1, round(300 / speed)) * 1000)} to build up",
+        f"sending to {where} for {takes}; Ctrl-C or SIGTERM ends it",
+        f"{plan.visitors:,} visitors make {rates}, which takes {builds_up} to build up",
     ]
     if beginning.dated:
         lines.append(

@@ -24,10 +24,10 @@ from footfall.simulate_to_kafka import Beginning, TopicSummary, check_speed, sim
 def send_traffic(
     chosen: Mapping[str, Any], settings: Settings, topic: str, *, speed: float = 1.0, as_json: bool
 ) -> int:
-    """Simulate with the chosen fields of `Simulation`, send the records when they would come, and print what was sent.
+    """Simulate with the chosen fields of `Simulation`, send the records when they would come, print what was sent.
 
-    SIGINT and SIGTERM end it early; the exit code is then 128 and the signal's number, else 0. Without a seed, each call
-    sends another traffic, with ids of its own; without visitors, there are enough for the rate.
+    SIGINT and SIGTERM end it early; the exit code is then 128 and the signal's number, else 0. Without a seed, each
+    call sends another traffic, with ids of its own; without visitors, there are enough for the rate.
 
     Raises:
         SettingsError: values out of bounds, or the visitors can't give the rate.

@@ -6,6 +6,7 @@ folder can be open in one process only: `open_store` opens it, or goes through t
 """
 
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,17 @@ import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError, StreamFailureError
+from urllib3.exceptions import MaxRetryError
+from urllib3.exceptions import TimeoutError as HttpTimeoutError
 
-from footfall.errors import SettingsError, StoreBusyError, StoreError, StoreUnavailableError
+from footfall.errors import (
+    MissingStoreError,
+    SettingsError,
+    StoreBusyError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownHostError,
+)
 from footfall.migrations import migrate
 from footfall.store_lock import Holder, hold_folder, leave_folder, read_holder
 from footfall.store_sql import quoted_name
@@ -248,14 +258,17 @@ def open_store(address: StoreAddress, *, wait_for_owner: float = 0.0, create: bo
 
     Raises:
         StoreBusyError: another process has the folder.
-        StoreUnavailableError: the server can't be reached.
+        StoreUnavailableError: the server can't be reached; UnknownHostError where nobody knows its name.
+        MissingStoreError: there is no folder, and none is to be made.
         StoreError: the engine or the server refuses.
     """
     if address.folder is None:
         return _prepared(_server_client(address), address, None)
     folder = address.folder.absolute()
     if not create and not folder.is_dir():
-        raise StoreError(f"there is no store at {address}: fill it with footfall replay, or name another one")
+        raise MissingStoreError(
+            f"there is no store at {address}: fill it with footfall replay, or name another one"
+        )
     until = time.monotonic() + wait_for_owner
     while True:
         if hold_folder(folder) is not None:
@@ -347,11 +360,46 @@ def _said(address: StoreAddress, doing: str) -> Iterator[None]:
         yield
     except ClickHouseError as error:
         code = getattr(error, "code", None)
+        unreached = unreached_words(error)
+        if unreached is not None:
+            kind = UnknownHostError if _unknown_host(error) else StoreUnavailableError
+            raise kind(f"{address}: {doing}: {unreached}") from error
         text = _first_lines(str(error))
         away = isinstance(error, OperationalError | StreamFailureError) and code is None
         if code in TRANSIENT_CODES or away or re.search(r"HTTP status (429|5\d\d)", text):
             raise StoreUnavailableError(f"{address}: {doing}: {text}", code=code) from error
         raise StoreError(f"{address}: {doing}: {text}", code=code) from error
+
+
+def unreached_words(error: BaseException) -> str | None:
+    """Host, port and reason, where a request found nobody to take it or nobody who answered; else None."""
+    causes = list(_causes(error))
+    pool = next((each.pool for each in causes if isinstance(each, MaxRetryError)), None)
+    if pool is None:
+        return None
+    if any(isinstance(each, socket.gaierror) for each in causes):
+        known = "unknown host" if _unknown_host(error) else "no name server answers"
+        return f"{pool.host}:{pool.port}: {known}"
+    reason = getattr(causes[-1], "strerror", None)
+    if reason is None:
+        late = any(isinstance(each, (TimeoutError, HttpTimeoutError)) for each in causes)
+        reason = "no answer in time" if late else str(causes[-1]).rsplit(": ", 1)[-1]
+    return f"{pool.host}:{pool.port}: {reason}"
+
+
+def _unknown_host(error: BaseException) -> bool:
+    unknown = (socket.EAI_NONAME, socket.EAI_NODATA)
+    return any(isinstance(each, socket.gaierror) and each.errno in unknown for each in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that led to it, back to the first."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
 
 
 def _first_lines(text: str) -> str:

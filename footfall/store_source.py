@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from footfall.envelope import SCHEMA
-from footfall.errors import SourceError, StoreError, StoreUnavailableError, UsageError
+from footfall.errors import MissingStoreError, SourceError, StoreError, StoreUnavailableError, UsageError
 from footfall.records import RecordReader, RecordSource
 from footfall.store import Store, StoreAddress, open_store, owner_address
 from footfall.store_owner import ensure_owner
@@ -62,11 +62,12 @@ class StoreSource(RecordSource):
 
         Raises:
             StoreBusyError: a process has the folder and doesn't serve it.
-            StoreError: it isn't there, or can't be served.
+            MissingStoreError: it isn't there.
+            StoreError: it can't be served.
         """
         if self.address.folder is not None and self._owner is None:
             if not self.address.folder.absolute().is_dir():
-                raise StoreError(
+                raise MissingStoreError(
                     f"there is no store at {self.address}: fill it with footfall replay, or name another one"
                 )
             owner = ensure_owner(self.address, wait=_OWNER_WAIT)

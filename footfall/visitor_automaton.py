@@ -105,21 +105,24 @@ class Match:
 
 
 class _View:
-    """A partial match as tests see it."""
+    """A partial match as tests of the event at hand, which has the mask, see it."""
 
-    __slots__ = ("_answers", "_automaton", "_node", "_past")
+    __slots__ = ("_answers", "_automaton", "_mask", "_node", "_past")
 
-    def __init__(self, automaton: Automaton, node: _Node | None, past: Sequence[int]) -> None:
+    def __init__(self, automaton: Automaton, node: _Node | None, past: Sequence[int], mask: int) -> None:
         self._automaton = automaton
         self._node = node
         self._past = past
+        self._mask = mask
         self._answers: dict[int, bool] = {}
 
     def asked(self, test: PartialTest, event: int) -> bool:
         """The test's answer about the event at hand; a take and a pass ask the same."""
         answer = self._answers.get(id(test))
         if answer is None:
-            answer = self._answers[id(test)] = test(event, self)
+            bit = getattr(test, "bit", None)
+            answer = (bit is None or self._mask >> bit & 1 == 1) and test(event, self)
+            self._answers[id(test)] = answer
         return answer
 
     def taken(self, stage: str) -> list[int]:
@@ -286,7 +289,7 @@ class VisitorAutomaton:
         """Makes every move that one partial match can make; what comes of it is added to `partials` and `done`."""
         _, node, root = partial
         event, time, mask, place = arrival
-        view = _View(self._automaton, node, self._past or ()) if self._automaton.has_tests else None
+        view = _View(self._automaton, node, self._past or (), mask) if self._automaton.has_tests else None
         stopped = [stop for stop in state.stops if _holds(stop, mask, event, view)] if state.stops else None
         since = time - node[2]
         for move in state.moves:
@@ -308,7 +311,7 @@ class VisitorAutomaton:
         """Begins matches with the event."""
         automaton = self._automaton
         event, time, mask, place = arrival
-        view = _View(automaton, None, self._past or ()) if automaton.has_tests else None
+        view = _View(automaton, None, self._past or (), mask) if automaton.has_tests else None
         free = all(
             last is None or (absence.absent_ms is not None and time - last >= absence.absent_ms)
             for absence, last in zip(automaton.absences, self._absent, strict=True)

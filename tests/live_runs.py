@@ -41,7 +41,7 @@ _MESSAGE_ID = re.compile(rb'"message_id":"([^"]+)"')
 UNSTABLE: dict[str, tuple[str, ...]] = {}
 """Topic -> fields of its messages that aren't the same in every run; there must be none."""
 IDS = {"sessions": "session_id", "matches": "match_id", "triggers": "trigger_id"}
-OF_A_RUN = ("workers", "restarts", "lag", "events", "waiting", "records", "early", "retracted")
+OF_A_RUN = ("workers", "restarts", "lag", "events", "waiting", "records", "early", "retracted", "unsent")
 """What a report says of the way a run went, or of sentinels that settle as time goes by."""
 LIMIT = 120.0
 

@@ -27,6 +27,9 @@ def test_only_patterns_with_strict_parts_need_to_see_all_events() -> None:
     )
     assert relaxed.interest == bit("a") | bit("b") | bit("n")
     assert not relaxed.sees_all
+    # After the loop's event the stop is there for the loop and for what follows it; after another event for each apart.
+    greedy = stage("a", loop=some(greedy=True))
+    assert not Automaton(pattern(greedy, stage("n", "not_followed_by"), stage("b"), within_ms=9)).sees_all
     assert Automaton(pattern(stage("a"), stage("b", "strict"))).sees_all
     assert Automaton(pattern(stage("a"), stage("n", "not_next"))).sees_all
     assert Automaton(pattern(stage("a"), stage("b", test=None))).sees_all

@@ -141,6 +141,21 @@ def test_a_consumer_that_is_killed_again_and_again_acts_on_each_trigger_once(
     assert sorted(orders(tmp_path / "db")) == sorted(wanted)
 
 
+def test_while_no_broker_answers_the_consumer_tries_and_says_so(tmp_path: Path) -> None:
+    code = "import sys; from docs.trigger_consumer import main; main(*sys.argv[1:])"
+    # Nobody listens at a port of that number.
+    started = [sys.executable, "-c", code, "127.0.0.1:1", str(tmp_path / "db"), "triggers"]
+    with subprocess.Popen(started, cwd=ROOT, stderr=subprocess.PIPE, text=True) as consumer:
+        try:
+            assert consumer.stderr is not None
+            first = consumer.stderr.readline()
+            assert consumer.poll() is None
+        finally:
+            consumer.kill()
+        said = [first, *consumer.stderr]
+    assert all(re.match(r"Kafka: .*(Connection refused|brokers are down)", each) for each in said), said
+
+
 # ---- the receiver
 
 

@@ -220,3 +220,91 @@ def test_a_terminal_that_is_gone_doesnt_end_the_run(tmp_path: Path, monkeypatch:
     view = LiveView(LiveTotals(), Gone())
     view(progress())
     view.close()
+
+
+class Screen(Terminal):
+    """What a terminal of that size shows, by the few orders that a picture that is drawn over needs."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__()
+        self.width, self.height = width, height
+        self.rows = [""]
+        self.row = self.column = 0
+
+    def write(self, text: str) -> int:
+        for order, sign in re.findall(r"\x1b\[([?0-9;]*[A-Za-z])|(.|\n)", text):
+            if order.endswith("A"):
+                self.row = max(len(self.rows) - self.height, 0, self.row - int(order[:-1] or 1))
+            elif order == "2K":
+                self.rows[self.row] = ""
+            elif sign == "\r":
+                self.column = 0
+            elif sign == "\n":
+                self._line_feed()
+            elif sign:
+                if self.column == self.width:
+                    self._line_feed()
+                row = self.rows[self.row].ljust(self.column)
+                self.rows[self.row] = row[: self.column] + sign + row[self.column + 1 :]
+                self.column += 1
+        return len(text)
+
+    def _line_feed(self) -> None:
+        self.row, self.column = self.row + 1, 0
+        if self.row == len(self.rows):
+            self.rows.append("")
+
+
+@pytest.mark.parametrize("height", [30, 50])
+@pytest.mark.parametrize("echo", ["", "^C", "^C^C"])
+def test_nothing_of_an_older_picture_stays_when_the_terminal_echoes_and_the_picture_grows(
+    height: int, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", str(height))
+    screen = Screen(80, height)
+    totals = busy(Clock(), partitions=3)
+    view = LiveView(totals, screen)
+    view.open()
+    deadline = time.monotonic() + 10
+    while "2 of 2 workers" not in "\n".join(screen.rows) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    screen.write(echo)
+    totals.happened(RunEvent(0, "info", "run_stopping", "the workers take a last snapshot"))
+    totals.happened(RunEvent(0, "warning", "broker_away", "Kafka takes nothing"))
+    view.close()
+    shown = "\n".join(screen.rows)
+    assert shown.count("2 of 2 workers") == 1, shown
+    assert "broker_away: Kafka takes nothing" in shown
+
+
+def test_long_alerts_and_notices_are_wrapped_where_there_is_room() -> None:
+    totals = busy(Clock(), partitions=3)
+    why = "the state can't be kept " + "because of this " * 7 + "END"
+    totals.happened(RunEvent(0, "warning", "broker_away", why))
+    tall = drawn(totals.snapshot(), 80, 50)
+    assert sum("because of this" in text for text in tall) == 2 + 2, (
+        "the alert and the notice, on two lines each"
+    )
+    assert sum(text.endswith("END") for text in tall) == 2
+    low = drawn(totals.snapshot(), 80, 24)
+    assert len(low) <= 24
+    assert sum("because of this" in text for text in low) >= 1
+    totals.happened(RunEvent(0, "warning", "webhook_away", "x" * 3_000))
+    huge = drawn(totals.snapshot(), 80, 50)
+    assert sum("xxxx" in text for text in huge) <= 3 + 2
+    assert any(text.endswith("…") for text in huge)
+
+
+def test_dead_letters_leave_room_for_other_notices() -> None:
+    totals = LiveTotals(workers=1)
+    totals.happened(RunEvent(0, "info", "run_started", "10 partitions, 1 worker"))
+    for minute in range(30):
+        text = f"{minute + 1} records couldn't be decoded: not JSON"
+        totals.happened(RunEvent(minute * 60_000, "warning", "dead_letters", text))
+    lines = drawn(totals.snapshot(), 80, 50)
+    assert [text.split(" ", 2)[2] for text in lines if re.match(r" \d\d:\d\d:\d\d ", text)] == [
+        "10 partitions, 1 worker",
+        "30 records couldn't be decoded: not JSON",
+    ]

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from footfall.content import content_folder
-from footfall.errors import PatternError, UsageError
+from footfall.errors import PatternError, TriggerRuleError, UsageError
 from footfall.pattern_cases import load_cases
 from footfall.pattern_file_check import check_file
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import load_patterns, load_rules
 from footfall.pattern_new import new_pattern
 from footfall.pattern_test import run_cases
 from footfall.settings import Settings
@@ -25,6 +25,34 @@ def test_a_new_pattern_works_as_it_is(tmp_path: Path, name: str) -> None:
     assert run_cases(Settings(patterns=tmp_path / "mine", store="none"), name, as_json=True) == 0
     checked = check_file(source)
     assert (checked.problems, checked.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("name", ["left_the_cart", "class", "a" * 55])
+def test_a_new_rule_works_as_it_is(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "mine"
+    source, _, rule_cases = new_pattern(folder, name, rule=True)
+    assert rule_cases == folder / "rule_cases" / f"{name}_reminder.json"
+    (rule,) = load_rules(folder)
+    assert (rule.name, rule.pattern) == (f"{name}_reminder", name)
+    settings = Settings(patterns=folder, store="none")
+    assert run_cases(settings, None, as_json=True) == 0
+    assert run_cases(settings, rule.name, as_json=True) == 0
+    checked = check_file(source)
+    assert (checked.problems, checked.warnings, checked.rules) == ((), (), (rule,))
+    with pytest.raises(UsageError, match="is there already"):
+        new_pattern(folder, name, rule=True)
+
+
+def test_a_rule_whose_name_will_not_do_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TriggerRuleError, match="at most 64"):
+        new_pattern(tmp_path / "mine", "a" * 64, rule=True)
+    assert not (tmp_path / "mine").exists()
+    text = 'from footfall import TriggerRule\nr = TriggerRule("b_reminder", pattern="a", action="x")\n'
+    new_pattern(tmp_path, "a")
+    (tmp_path / "r.py").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="has a rule 'b_reminder' already; nothing was written"):
+        new_pattern(tmp_path, "b", rule=True)
+    assert not (tmp_path / "b.py").exists()
 
 
 def test_files_that_are_there_stay(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from footfall import simulate as simulate_module
+from footfall import simulate_traffic
 from footfall.simulate import Simulation, simulate
 from footfall.simulate_signals import LONGEST_AFTER_MS, signals
 from footfall.simulate_site import Action, visit
@@ -35,7 +35,7 @@ def test_the_journeys_of_a_seed_are_the_same_with_and_without_signals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = simulate(NOISY, tmp_path / "whole.ndjson")
-    monkeypatch.setattr(simulate_module, "signals", _no_signals)
+    monkeypatch.setattr(simulate_traffic, "signals", _no_signals)
     bare = simulate(NOISY, tmp_path / "bare.ndjson")
     journeys = [line for line in whole.records[0].read_bytes().splitlines() if b'"message_id":"m' in line]
     assert journeys == bare.records[0].read_bytes().splitlines()

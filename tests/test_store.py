@@ -1,17 +1,26 @@
 import hashlib
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+import urllib3
 from store_rows import rows
+from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
-from footfall.errors import SettingsError, StoreBusyError, StoreError
+from footfall.errors import (
+    SettingsError,
+    StoreBusyError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownHostError,
+)
 from footfall.migrations import Migration, migrate, read_migrations
-from footfall.store import Store, StoreAddress, open_store, parse_dsn
+from footfall.store import Store, StoreAddress, open_store, parse_dsn, unreached_words
 from footfall.store_lock import LOCK_FILE, hold_folder, leave_folder, read_holder
 from footfall.tables import EVENTS, MATCHES, SESSIONS, TABLES, Table
 
@@ -320,3 +329,42 @@ def test_what_a_dead_holder_wrote_means_nothing(tmp_path: Path) -> None:
     assert found.url is None
     leave_folder(tmp_path)
     assert read_holder(tmp_path) is None
+
+
+@pytest.mark.parametrize("scheme", ["clickhouse", "clickhouses"])
+def test_who_is_not_reached_is_told_by_host_port_and_reason(scheme: str) -> None:
+    with pytest.raises(StoreUnavailableError) as refused:
+        open_store(parse_dsn(f"{scheme}://ann:secret@127.0.0.1:1/db"))
+    assert type(refused.value) is StoreUnavailableError
+    assert (
+        str(refused.value)
+        == f"{scheme}://ann:***@127.0.0.1:1/db: connecting: 127.0.0.1:1: Connection refused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "words"),
+    [
+        (socket.EAI_NONAME, UnknownHostError, "unknown host"),
+        (socket.EAI_AGAIN, StoreUnavailableError, "no name server answers"),
+    ],
+)
+def test_a_host_that_nobody_knows_is_told_apart(
+    number: int, error: type[StoreUnavailableError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(number, "in the name server's words")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(StoreUnavailableError) as refused:
+        open_store(parse_dsn("clickhouse://nosuch.example/db"))
+    assert type(refused.value) is error
+    assert str(refused.value).endswith(f": connecting: nosuch.example:8123: {words}")
+
+
+def test_an_answer_that_does_not_come_is_told() -> None:
+    pool = urllib3.HTTPConnectionPool("ch", 8123)
+    late = MaxRetryError(pool, "/?query_id=5", ReadTimeoutError(pool, "/", "Read timed out."))
+    late.__cause__ = late.reason
+    assert unreached_words(late) == "ch:8123: no answer in time"
+    assert unreached_words(ValueError("no request")) is None

@@ -53,6 +53,30 @@ def test_a_greedy_loop_takes_all_and_ends_paths_that_wait() -> None:
     assert events_of(run(pattern(A, greedy), "a b b")) == [(0, 1), (0, 1, 2)]
 
 
+class _Asked:
+    """Passes whatever it is asked about, which is what has the bit of the letter `u`."""
+
+    def __init__(self) -> None:
+        self.bit = bit("u").bit_length() - 1
+        self.events: set[int] = set()
+
+    def __call__(self, event: int, partial: PartialView) -> bool:
+        self.events.add(event)
+        return True
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_a_test_is_not_asked_about_events_without_its_bit(*, greedy: bool) -> None:
+    test = _Asked()
+    asked, plain = (
+        pattern(A, stage("b", loop=some(greedy=greedy, until=until, has_until=True)), C)
+        for until in (test, bit("u"))
+    )
+    found = events_of(run(asked, "a b bu b c"))
+    assert found == events_of(run(plain, "a b bu b c")) == [(0, 1, 4)]
+    assert test.events == {2}
+
+
 def test_until_lifts_greediness_right_after_the_loops_last_event_alone() -> None:
     greedy = stage("b", loop=some(greedy=True, until=bit("u"), has_until=True))
     assert events_of(run(pattern(A, greedy, C), "a b u b c")) == [(0, 1, 4)]

@@ -23,6 +23,7 @@ from footfall.errors import FootfallError
 
 CHAPTERS = (JOINS, ABSENCES, COUNTS, LOOPS, PARTS, CONDITIONS, TAKEN, AGGREGATES, TIME, SKIPS, SAME)
 PICTURES = "pictures"
+_LAST = ("A pattern is a value", "In files", "What is refused", "Coming from Flink CEP")
 
 _OPENING = """\
 <!-- Made by `make docs` from docs/pattern_page: change it there. -->
@@ -77,12 +78,24 @@ Each method gives a new pattern, so a pattern can be begun in one place and ende
 kept in a set. Beside its stages it carries what people need to know:"""
 
 
+_FILES = """\
+## In files
+
+A run reads the patterns of a folder: those that are shipped, or with `--patterns mine` those of your own. A Python file
+in it assigns each pattern to a name. Beside the files stand the patterns' cases, which `footfall patterns test` runs;
+[testing patterns and rules](testing_patterns.md) has their format, and how to have the shipped patterns and your own.
+
+Write event names as a run has them: in lower case with `_`, and as the table of event names has it. There `search`
+becomes `products_searched`, so that `event == "search"` would find nothing; `footfall patterns check` and
+`footfall patterns test` warn of it. In a notebook the frame's names are taken as they are."""
+
+
 def page() -> str:
     """The page's text."""
     chapters = [*CHAPTERS, flink.FLINK]
     parts = [_OPENING, _contents(CHAPTERS), *_notebook(), _READING]
     parts += [_chapter(chapter) for chapter in CHAPTERS]
-    parts += [*_value(), *_refusals(), *_flink(), _chapter(chapters[-1]).replace("## ", "### ", 1)]
+    parts += [*_value(), _FILES, *_refusals(), *_flink(), _chapter(chapters[-1]).replace("## ", "### ", 1)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -117,7 +130,7 @@ def _contents(chapters: Sequence[Chapter]) -> str:
     for chapter in chapters:
         inner = " · ".join(f"[{each.title}](#{anchor(each.title)})" for each in chapter.examples)
         lines.append(f"{_link(chapter.title)}: {inner}")
-    lines += [_link(title) for title in ("A pattern is a value", "What is refused", "Coming from Flink CEP")]
+    lines += [_link(title) for title in _LAST]
     return "\n".join(f"- {line}" for line in lines)
 
 

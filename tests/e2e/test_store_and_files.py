@@ -133,6 +133,6 @@ def test_query_shows_a_table_or_csv_or_json(traffic: Path, stored: Rows) -> None
     assert all(row["pattern"] in table.out for row in rows)
     wrong = failed("query", "SELECT nothing FROM nowhere", cwd=traffic.parent, code=1)
     assert "nowhere" in wrong
-    nowhere = failed("query", "SELECT 1", "--store", "chdb://not-there", cwd=traffic.parent, code=1)
+    nowhere = failed("query", "SELECT 1", "--store", "chdb://not-there", cwd=traffic.parent, code=2)
     assert "there is no store" in nowhere
     assert not (traffic.parent / "not-there").exists()

@@ -65,7 +65,7 @@ def test_a_store_can_be_replayed_into_itself(folder: Path) -> None:
 
 
 def test_what_is_no_store_to_read_is_told(folder: Path, tmp_path: Path) -> None:
-    said = failed("replay", "chdb://nowhere", "--store", "none", cwd=tmp_path, code=1)
+    said = failed("replay", "chdb://nowhere", "--store", "none", cwd=tmp_path, code=2)
     assert "there is no store at chdb://nowhere" in said
     said = failed("replay", f"chdb://{folder / 'first'}", "more.ndjson", cwd=tmp_path, code=2)
     assert "a store is read alone" in said
