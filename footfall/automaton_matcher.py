@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -28,7 +29,12 @@ from footfall.visitor_automaton import NEVER, Match, Snapshot, VisitorAutomaton
 _Key = tuple[int, int, int, int]
 """Pattern (its number in the plan), visitor's hash (high, low), hash of the `same` field's value (0 without one)."""
 
+_FROZEN = msgspec.msgpack.Decoder(list[tuple[_Key, Snapshot]])
+
 _WORD = (1 << WORD_BITS) - 1
+
+_SLACK = 4_096
+"""What waits before a pre-filter is all looked at again once it is so many more events than twice those left then."""
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class AutomatonMatcher:
     lenient: bool = False
     _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
     _waiting: dict[int, SeenEvents] = field(default_factory=dict)
+    _swept: dict[int, int] = field(default_factory=dict)
     _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
     _taken: KeptEvents = field(default_factory=KeptEvents)
     _due: list[tuple[int, _Key]] = field(default_factory=list)
@@ -120,7 +127,10 @@ class AutomatonMatcher:
             at = np.flatnonzero(fed)[turned_away]
             waits[at[may_wait[at]]] = True
             if planned.prefilter is not None:
-                self._waiting[planned.number] = planned.prefilter.left(mine, waits, until)
+                left = planned.prefilter.left(mine, waits, until)
+                rest = self._waiting.get(planned.number)
+                self._waiting[planned.number] = left if rest is None else rest.followed_by(left)
+                self._swept.setdefault(planned.number, left.records.size)
                 self._fresh.update(mine.records["row"][waits].tolist())
         for key in touched:
             automaton = self._visitors.get(key)
@@ -135,12 +145,17 @@ class AutomatonMatcher:
         if planned.prefilter is None:
             count = seen.records.size
             return seen, np.full(count, FEED, np.int8), np.zeros(count, np.bool_)
-        waiting = self._waiting.get(planned.number)
+        number = planned.number
+        waiting = self._waiting.pop(number, None)
         if waiting is not None:
+            if waiting.records.size <= 2 * self._swept.get(number, 0) + _SLACK:
+                # Time alone only lets the others go, which can wait.
+                waiting, self._waiting[number] = waiting.parted_by(seen.records["low"])
+            else:
+                self._swept.pop(number, None)
             seen = waiting.followed_by(seen)
         records = seen.records
         keys = zip(*(records[name].tolist() for name in ("high", "low", "same")), strict=True)
-        number = planned.number
         live = np.fromiter(((number, *key) in self._visitors for key in keys), np.bool_, records.size)
         return seen, *planned.prefilter.decide(seen, live, until)
 
@@ -421,15 +436,19 @@ class AutomatonMatcher:
 
     def __getstate__(self) -> tuple[Any, ...]:
         frozen = [*self._frozen, *((key, visitor.snapshot()) for key, visitor in self._visitors.items())]
-        held = None if self._frozen else self.held_rows()
-        taken = self._taken if held is None else self._taken.only(held.tolist())
-        return self.next_due, self.dropped, self.pending, frozen, taken, self._last, self._waiting
+        held = {row for _, snapshot in frozen for row in snapshot.events()}
+        for seen in self._waiting.values():
+            held.update(seen.records["row"][seen.records["spent"] == 0].tolist())
+        taken = self._taken = self._taken.only(row for row in self._taken if row in held)
+        # MessagePack takes a third of pickle's time for so many tuples.
+        visitors = msgspec.msgpack.encode(frozen)
+        return self.next_due, self.dropped, self.pending, visitors, taken, self._last, self._waiting
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.next_due, self.dropped, self.pending, self._frozen, self._taken, self._last, self._waiting = (
-            state
-        )
+        self.next_due, self.dropped, self.pending, visitors, self._taken, self._last, self._waiting = state
+        self._frozen = _FROZEN.decode(visitors)
         self._visitors, self._values, self._due, self._fresh = {}, {}, [], set()
+        self._swept = {number: seen.records.size for number, seen in self._waiting.items()}
         self._memories, self.lenient = [], False
 
 

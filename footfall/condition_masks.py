@@ -1,11 +1,13 @@
 """Evaluating many conditions on a batch at once: for each event, one bit for each condition.
 
 Most conditions ask for the event's name, so those are answered once for each name that they know, and looked
-up. What else a condition joins to that with `&` is evaluated only on the rows where the name fits.
+up. What else a condition joins to that with `&` is evaluated only on the rows where the name fits. In small batches
+the answers to that are remembered by the values that it reads, since few rows take Polars about as long as many.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,18 @@ import polars as pl
 
 from footfall.envelope import SCHEMA
 from footfall.expression import EventField, Expression
-from footfall.expression_nodes import AllOf, AnyOf, Comparison, Constant, Membership, Not
+from footfall.expression_nodes import AllOf, AnyOf, Comparison, Constant, Membership, Not, NullTest
+from footfall.row_frames import present_rows
 
 U64 = npt.NDArray[np.uint64]
 
 # Gathering a fraction of the rows costs about as much as evaluating a cheap condition on all of them.
 _SPARSE = 4
+
+_FEW = 512
+_REMEMBERED = 4_096
+_LONG = 200
+"""In batches of up to `_FEW` rows answers are remembered, so many by condition, but for texts that are `_LONG`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,28 @@ class _Part:
     bit: int
     guarded: bool
     rest: pl.Expr
-    costly: bool
+    columns: tuple[str, ...]
+    known: dict[tuple[Any, ...], bool] = field(default_factory=dict)
+
+    @property
+    def costly(self) -> bool:
+        return "properties" in self.columns
+
+    def answers(self, frame: pl.DataFrame, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """What it is of these rows, remembered or evaluated."""
+        read = [frame[name].to_list() for name in self.columns]
+        keys = [tuple(values[row] for values in read) for row in rows.tolist()]
+        if len(self.known) > _REMEMBERED:
+            self.known.clear()
+        answers = [self.known.get(key) for key in keys]
+        new = [place for place, answer in enumerate(answers) if answer is None]
+        if new:
+            found = frame[list(self.columns)][rows[new]].select(self.rest).to_series().to_list()
+            for place, answer in zip(new, found, strict=True):
+                answers[place] = answer
+                if not any(isinstance(value, str) and len(value) >= _LONG for value in keys[place]):
+                    self.known[keys[place]] = answer
+        return np.array(answers, np.bool_)
 
 
 class ConditionMasks:
@@ -50,8 +79,8 @@ class ConditionMasks:
                 self._by_name.append((bit, _all_of(asked)))
             if rest:
                 other = _all_of(rest)
-                costly = "properties" in other.columns()
-                self._parts.append(_Part(bit, bool(asked), other.to_polars(SCHEMA), costly))
+                columns = tuple(sorted(other.columns()))
+                self._parts.append(_Part(bit, bool(asked), other.to_polars(SCHEMA), columns))
         self._names = sorted({name for _, condition in self._by_name for name in _names_in(condition)})
         self._dtype = pl.Enum(self._names)
         self._mask_of_name = self._answers_for_names()
@@ -59,6 +88,9 @@ class ConditionMasks:
     def evaluate(self, frame: pl.DataFrame) -> U64:
         """For each row, the mask of the conditions that are true; `frame` has `columns`."""
         masks = self._masks_by_name(frame)
+        if len(masks) <= _FEW:
+            self._narrow_few(frame, masks)
+            return masks
         always = [part for part in self._parts if not part.guarded]
         guarded = [part for part in self._parts if part.guarded]
         if always:
@@ -68,6 +100,16 @@ class ConditionMasks:
         if guarded:
             self._narrow(frame, masks, guarded)
         return masks
+
+    def _narrow_few(self, frame: pl.DataFrame, masks: U64) -> None:
+        """Set or clear the bits of all parts in a small batch."""
+        everywhere = np.arange(len(masks))
+        for part in self._parts:
+            bit = np.uint64(1) << np.uint64(part.bit)
+            rows = np.flatnonzero(masks & bit) if part.guarded else everywhere
+            if rows.size:
+                true = part.answers(frame, rows)
+                masks[rows] = np.where(true, masks[rows] | bit, masks[rows] & ~bit)
 
     def _narrow(self, frame: pl.DataFrame, masks: U64, parts: list[_Part]) -> None:
         """Clear the bits of `parts` where what they ask beside the name isn't true."""
@@ -111,7 +153,7 @@ class ConditionMasks:
             codes = np.nan_to_num(codes, nan=len(self._names)).astype(np.int64)
         masks: U64 = self._mask_of_name[codes]
         if names.null_count():
-            masks[names.is_null().to_numpy()] = self._mask_of_name[-1]
+            masks[~present_rows(names)] = self._mask_of_name[-1]
         return masks
 
 
@@ -128,7 +170,7 @@ def _asks_for_name(condition: Expression) -> bool:
     match condition:
         case Comparison(operator="==" | "!=", left=EventField(name="event"), right=Constant()):
             return True
-        case Membership(operand=EventField(name="event")):
+        case Membership(operand=EventField(name="event")) | NullTest(operand=EventField(name="event")):
             return True
         case Not() | AllOf() | AnyOf():
             return all(_asks_for_name(child) for child in condition.children)

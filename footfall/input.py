@@ -262,7 +262,8 @@ class PartitionInput(StatefulSourcePartition[Item, bytes]):
 
     def _part_late(self, events: pl.DataFrame, letters: Letters) -> pl.DataFrame:
         if self._settings.event_columns:
-            events = events.with_columns(source_partition=pl.lit(self._name))
+            named = pl.Series("source_partition", [self._name]).new_from_index(0, events.height)
+            events = events.hstack([named])
         if events.height == 0:
             events = events.with_columns(late=pl.lit(False), clock_capped=pl.lit(False))
             return events.with_columns(pl.lit(0).alias(WATERMARK)) if self._settings.early else events

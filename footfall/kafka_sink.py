@@ -91,7 +91,8 @@ class KafkaSink(Sink):
         patience: seconds without any acknowledgement after which waiting messages end the run.
         queue_bytes: how much may wait in memory before `write` blocks.
         worker: this worker's number, for `tell`.
-        tell: gets a `SinkStatus` at most once a second, while the sink is used. It must pickle if the sink does.
+        tell: gets a `SinkStatus` about once a second, while the sink is used, and when nothing waits any more. It must
+            pickle if the sink does.
         report: gets a line when Kafka goes away and when it is back; None logs a warning. It must pickle.
         clock: the wall clock in seconds, which decides whether a trigger has expired.
 
@@ -159,6 +160,7 @@ class KafkaSink(Sink):
         self._login_fault = False
         self._fatal: str | None = None
         self._told = 0.0
+        self._told_waiting = 0
         self._said: dict[str, float] = {}
 
     def open_part(self, part: str, resume: object | None) -> None:
@@ -185,6 +187,9 @@ class KafkaSink(Sink):
         self._serve(0.0)
         while held.waiting:
             self._serve(_POLL_SECONDS)
+        if not self._waiting and self._told_waiting:
+            # What was told last may be all that is told for hours, where nothing more comes.
+            self._tell_status(time.monotonic())
         return held.sent
 
     def close(self) -> None:
@@ -410,8 +415,12 @@ class KafkaSink(Sink):
         if self._tell is not None:
             now = time.monotonic()
             if now - self._told >= _STATUS_SECONDS:
-                self._told = now
-                self._tell(self.status())
+                self._tell_status(now)
+
+    def _tell_status(self, now: float) -> None:
+        if self._tell is not None:
+            self._told, self._told_waiting = now, self._waiting
+            self._tell(self.status())
 
     def _look_for_vanished(self) -> None:
         """See whether topics that seemed to be missing are there; those that never were are given up."""

@@ -312,51 +312,59 @@ class LiveRun:
         while they run.
         """
         ended = threading.Event()
-        every = self._settings.partition_check / 1000
-        before = self._looking
-
-        def look() -> None:
-            if before is not None:
-                before.join()  # it may still be waiting for a broker that doesn't answer
-            due = time.monotonic() + every
-            while not ended.wait(min(every, _LOOK_SECONDS)) and not self._signals.asked():
-                if self._switch is not None:
-                    self._switch.look(lambda: ended.is_set() or self._signals.asked())
-                if time.monotonic() < due:
-                    continue
-                due = time.monotonic() + every
-                try:
-                    added = self._source.find_new_partitions()
-                except FootfallError as error:
-                    if not ended.is_set():
-                        watch.happened("broker_away", str(error), level="warning")
-                    continue
-                if ended.is_set():
-                    return
-                watch.happened("broker_back", "the cluster answers again")
-                if added:
-                    self._added = added
-                    watch.happened("partition_added", f"{', '.join(added)}: the workers start again with it")
-                    self._pool.ask_to_stop()
-                    return
-
-        def tell_of_stop() -> None:
-            # Not told by the signal's handler, which may have interrupted whoever holds the locks.
-            while not ended.wait(_LOOK_SECONDS):
-                if self._signals.asked():
-                    watch.happened("run_stopping", "the workers take a last snapshot")
-                    return
-
-        self._looking = threading.Thread(target=look, name="looking-around", daemon=True)
-        telling = threading.Thread(target=tell_of_stop, name="telling-of-stop", daemon=True)
-        self._looking.start()
+        looking = threading.Thread(
+            target=self._look_around, args=(watch, ended, self._looking), name="looking-around", daemon=True
+        )
+        telling = threading.Thread(
+            target=self._tell_of_stop, args=(watch, ended), name="telling-of-stop", daemon=True
+        )
+        self._looking = looking
+        looking.start()
         telling.start()
         try:
             yield
         finally:
             ended.set()
             telling.join()
-            self._looking.join(_LOOK_SECONDS)
+            # A broker that doesn't answer isn't waited for.
+            looking.join(_LOOK_SECONDS)
+
+    def _tell_of_stop(self, watch: LiveWatch, ended: threading.Event) -> None:
+        # Not told by the signal's handler, which may have interrupted whoever holds the locks.
+        while not ended.wait(_LOOK_SECONDS):
+            if self._signals.asked():
+                watch.happened("run_stopping", "the workers take a last snapshot")
+                return
+
+    def _look_around(self, watch: LiveWatch, ended: threading.Event, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        every = self._settings.partition_check / 1000
+        due = time.monotonic() + every
+        while not ended.wait(min(every, _LOOK_SECONDS)) and not self._signals.asked():
+            if self._switch is not None:
+                self._switch.look(lambda: ended.is_set() or self._signals.asked())
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                added = self._new_partitions(watch, ended)
+                if added:
+                    self._added = added
+                    watch.happened("partition_added", f"{', '.join(added)}: the workers start again with it")
+                    self._pool.ask_to_stop()
+                    return
+
+    def _new_partitions(self, watch: LiveWatch, ended: threading.Event) -> list[str]:
+        """The partitions that have been added; none if the cluster doesn't answer, or the answer comes too late."""
+        try:
+            added = self._source.find_new_partitions()
+        except FootfallError as error:
+            if not ended.is_set():
+                watch.happened("broker_away", str(error), level="warning")
+            return []
+        if ended.is_set():
+            return []
+        watch.happened("broker_back", "the cluster answers again")
+        return added
 
     def _take_up(self, state: StateFolder, watch: LiveWatch) -> None:
         self._source = self._open_source(self._source.partitions(), self._source.starts)

@@ -101,8 +101,8 @@ class TakenTest:
 
     Attributes:
         condition: what it asks.
-        bit: the number of a bit that is set wherever the test is true, so that it needn't be asked elsewhere; None
-            if no part of the condition depends on the event alone.
+        bit: the number of the bit of what it asks of the event alone, without which it isn't true; None if no part of
+            the condition depends on the event alone.
     """
 
     condition: Expression
@@ -110,7 +110,7 @@ class TakenTest:
     _answer: Compute = field(repr=False)
 
     def __call__(self, event: int, partial: PartialView) -> bool:
-        """Whether the condition is true; unknown is not."""
+        """Whether the condition is true of an event that has the bit, if there is one; unknown is not."""
         return self._answer(Moment(event, partial)) is True
 
 
@@ -221,21 +221,22 @@ class _Lowering:
             return 1 << self.bit_of(condition)
         key = condition.key()
         if key not in self.values.tests:
+            parts = condition.operands if isinstance(condition, AllOf) else (condition,)
+            alone = [part for part in parts if not part.depends_on_match]
+            rest = [part for part in parts if part.depends_on_match]
             try:
-                answer = MatchBuild(self.values)(condition)
+                # What depends on the event alone is in the bit; asked again, its value would be worked out twice.
+                answer = MatchBuild(self.values)(_all_of(rest))
             except ExpressionError as error:
                 raise PatternError(str(error), pattern=self.pattern, stage=stage.name) from error
-            bit = self._necessary_bit(condition)
+            bit = self.bit_of(_all_of(alone)) if alone else None
             self.values.tests[key] = TakenTest(condition, bit, answer)
         test: PartialTest = self.values.tests[key]
         return test
 
-    def _necessary_bit(self, condition: Expression) -> int | None:
-        parts: Sequence[Expression] = condition.operands if isinstance(condition, AllOf) else ()
-        alone = [part for part in parts if not part.depends_on_match]
-        if not alone:
-            return None
-        return self.bit_of(alone[0] if len(alone) == 1 else AllOf(tuple(alone)))
+
+def _all_of(parts: Sequence[Expression]) -> Expression:
+    return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
 
 class ConditionBits:

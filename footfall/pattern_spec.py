@@ -27,7 +27,7 @@ class PartialTest(Protocol):
     """A test of an event that also depends on the partial match. Unknown is False.
 
     It may have an attribute `bit`: the number of a bit that is set in the mask of every event that can pass it; then
-    it isn't asked about others.
+    it isn't asked about others, which don't pass.
     """
 
     def __call__(self, event: int, partial: PartialView) -> bool:

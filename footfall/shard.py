@@ -33,16 +33,19 @@ from footfall.shard_clock import ShardClock
 from footfall.shard_totals import ShardTotals
 from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
 from footfall.tables import MATCHES, SESSIONS, TRIGGERS
+from footfall.visitor_places import places_of_visitors
 from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 
 _NO_MATCHES = MATCHES.empty()
 _NO_SESSIONS = SESSIONS.empty()
 _NO_TRIGGERS = TRIGGERS.empty()
 _MOVES = 8
+_PIECES = 8
+"""The rows that wait are at most in so many pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,8 @@ class Shard:
     def _of_rules(self, matches: pl.DataFrame) -> pl.DataFrame:
         """Those matches that trigger rules act on."""
         names = () if self.triggers is None else self.triggers.patterns
-        return matches.filter(pl.col("pattern").is_in(names)) if matches.height else matches
+        wanted = [place for place, name in enumerate(matches["pattern"].to_list()) if name in names]
+        return matches if len(wanted) == matches.height else matches[wanted]
 
     def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
@@ -244,7 +248,7 @@ class Shard:
             msg = "events without their watermarks can't be told early; this is a fault of Footfall's"
             raise StateError(msg)
         # Only those matter whose visitors have new events; where events wait for seconds these are few.
-        concerned = np.flatnonzero(np.isin(self.waiting["visitor_low"], self.waiting["visitor_low"][waited:]))
+        concerned = places_of_visitors(self.waiting["visitor_low"], self.waiting["visitor_low"][waited:])
         events = take_records(self.waiting, concerned)
         order = final_order(events)
         unsettled = Unsettled(
@@ -269,11 +273,11 @@ class Shard:
         )
 
     def _wait(self, arrived: list[ShardBatch], blank: pl.DataFrame) -> None:
-        frames = [batch.rows for batch in arrived]
-        if self.waiting_rows is not None:
-            frames.insert(0, self.waiting_rows)
         # Many small pieces would each be searched for every row that is looked up: ten times the cost of joining them.
-        self.waiting_rows = join_rows(frames, rechunk=True) if frames else blank.clear()
+        rows = join_rows([batch.rows for batch in arrived], rechunk=True) if arrived else blank.clear()
+        if self.waiting_rows is not None:
+            rows = join_rows([self.waiting_rows, rows])
+        self.waiting_rows = rows.rechunk() if rows.n_chunks() > _PIECES else rows
         self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_lanes = np.concatenate([self.waiting_lanes, *(batch.lanes for batch in arrived)])
 

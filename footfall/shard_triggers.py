@@ -282,7 +282,8 @@ class TriggerState(NamedTuple):
 
 def _without_session(messages: pl.DataFrame) -> pl.DataFrame:
     """Early messages: which session an unsettled event will be in isn't known."""
-    return messages.with_columns(session_id=pl.lit(None, pl.String()))
+    unknown = pl.Series("session_id", [None], dtype=pl.String()).new_from_index(0, messages.height)
+    return messages.hstack([unknown])
 
 
 def _in_sessions(matches: pl.DataFrame, visitors: VisitorTable, closed: ClosedSessions) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def trigger_matches(matches: pl.DataFrame | None) -> Iterator[TriggerMatch]:
     if matches is None or not matches.height:
         return iter(())
     columns = [
-        matches.get_column(name).to_physical().to_list()
+        matches.get_column(name).cast(pl.Int64).to_list()
         if name.endswith("_time")
         else matches.get_column(name).to_list()
         for name in TriggerMatch._fields

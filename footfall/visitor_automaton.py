@@ -64,6 +64,10 @@ class Snapshot(NamedTuple):
     place: int
     dropped: int
 
+    def events(self) -> list[int]:
+        """The events that it names, some of them more than once."""
+        return [*self.past, *(node[1] for node in self.nodes)]
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

@@ -73,11 +73,7 @@ class WorkerPool:
         """
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="footfall-run-")))
-            # Beside the recovery data it outlives the parent: what killed workers had read, others must know.
-            reading = folder if order.recovery is None else order.recovery.with_name("reading")
-            reading.mkdir(exist_ok=True)
-            ahead = reading / "ahead"
-            table = ReadingTable(ahead, len(order.source.partitions()))
+            table = _reading_table(order, folder)
             stack.callback(self._leave_table, table)
             addresses = tuple(_free_addresses(self.workers) if self.workers > 1 else ())
             noting = threading.Lock()
@@ -97,7 +93,9 @@ class WorkerPool:
                 for number in range(self.workers):
                     read_fd, write_fd = os.pipe()
                     log = stack.enter_context((folder / f"worker-{number}.log").open("w+b"))
-                    own = replace(order, worker=number, addresses=addresses, ahead=ahead, message_fd=write_fd)
+                    own = replace(
+                        order, worker=number, addresses=addresses, ahead=table.path, message_fd=write_fd
+                    )
                     try:
                         process, lifeline = _start_worker(own, log)
                     finally:
@@ -199,6 +197,16 @@ class WorkerPool:
         tails = "\n".join(_tail(log) for log in logs)
         words = "\n".join(failure.message for failure in failures)
         raise WorkerDiedError(f"the workers ended with exit codes {codes}\n{words}\n{tails}".rstrip())
+
+
+def _reading_table(order: WorkerOrder, folder: Path) -> ReadingTable:
+    """The table of the source partitions, beside the recovery data if there are any.
+
+    There it outlives the parent: what killed workers had read, others must know.
+    """
+    reading = folder if order.recovery is None else order.recovery.with_name("reading")
+    reading.mkdir(exist_ok=True)
+    return ReadingTable(reading / "ahead", len(order.source.partitions()))
 
 
 def _listen(read_fd: int, take: Callable[[Message], None]) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from reference import Record
 from test_automaton_matcher import START, at, records_of
 
+import footfall.automaton_matcher
 import footfall.automaton_plan
 from footfall.expression import event, field
 from footfall.pattern import Pattern
@@ -88,11 +89,17 @@ def run(plan: PatternPlan, records: list[Record], batch: int, how: str) -> Outco
     st.tuples(patterns("p"), patterns("q")),
     st.integers(1, 12),
     st.sampled_from(("", "early", "restarts")),
+    st.sampled_from((-1, 4_096)),
 )
-def test_it_changes_nothing(stream: Stream, asked: tuple[Pattern, Pattern], batch: int, how: str) -> None:
+def test_it_changes_nothing(
+    stream: Stream, asked: tuple[Pattern, Pattern], batch: int, how: str, slack: int
+) -> None:
     records = records_of(stream)
     plan = PatternPlan.compile(asked, NO_COUNTS)
-    sifted = run(plan, records, batch, how)
+    with pytest.MonkeyPatch.context() as patch:
+        # All that wait are looked at nearly always, or those alone whose visitors have new events.
+        patch.setattr(footfall.automaton_matcher, "_SLACK", slack)
+        sifted = run(plan, records, batch, how)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(footfall.automaton_plan, "_prefilter", lambda _automaton: None)
         plain = PatternPlan.compile(asked, NO_COUNTS)
@@ -128,6 +135,20 @@ def test_what_waits_is_forgotten_when_its_time_is_over() -> None:
     (waiting,) = engine.shards[0].automata._waiting.values()
     assert waiting.records.size <= 2
     assert len(engine.shards[0].automata.held_rows()) <= 2
+
+
+def test_visitors_who_never_come_again_are_let_go_once_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(footfall.automaton_matcher, "_SLACK", 20)
+    engine = Engine(PatternPlan.compile([THREE], NO_COUNTS))
+    sizes = []
+    for number in range(2_000):
+        engine.read(0, [at(4 * number, "a", f"v{number}")])
+        engine.feed()
+        sizes += [seen.records.size for seen in engine.shards[0].automata._waiting.values()]
+    assert 20 < max(sizes) < 40
+    assert len(engine.shards[0].automata.held_rows()) < 40
 
 
 @pytest.mark.parametrize(

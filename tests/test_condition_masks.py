@@ -1,9 +1,11 @@
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import footfall.condition_masks
 from footfall.condition_masks import ConditionMasks
 from footfall.envelope import SCHEMA
 from footfall.expression import Expression, event, field, polars_condition, property_
@@ -65,6 +67,26 @@ def test_each_bit_is_its_condition_on_its_own(
     assert found.tolist() == [
         sum(column[row] << bit for bit, column in enumerate(alone)) for row in range(len(rows))
     ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(CONDITIONS, min_size=1, max_size=20), st.lists(ROWS, min_size=2, max_size=4))
+def test_what_is_remembered_shows_nowhere(
+    conditions: list[Expression], parts: list[list[dict[str, Any]]]
+) -> None:
+    """In one large batch nothing is remembered; in small ones it is, some of it for long."""
+    masks = ConditionMasks(conditions)
+    rows = [row for part in parts for row in part]
+    found = [mask for part in parts for mask in masks.evaluate(frame_of(part)).tolist()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(footfall.condition_masks, "_FEW", -1)
+        known = ConditionMasks(conditions).evaluate(frame_of(rows)).tolist()
+        patch.setattr(footfall.condition_masks, "_FEW", 512)
+        patch.setattr(footfall.condition_masks, "_REMEMBERED", 2)
+        patch.setattr(footfall.condition_masks, "_LONG", 6)
+        forgetful = ConditionMasks(conditions)
+        forgotten = [mask for part in parts for mask in forgetful.evaluate(frame_of(part)).tolist()]
+    assert found == known == forgotten
 
 
 def test_the_last_of_64_bits_is_there() -> None:

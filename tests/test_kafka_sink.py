@@ -462,9 +462,11 @@ def test_it_tells_how_it_gets_on_but_not_all_the_time(
         sink.write("p", SESSIONS, _sessions(range(written, written + 10)))
         sink.flush("p")
         written += 10
-    assert 1 <= len(told) <= time.monotonic() - begun + 1
+    assert 1 <= len(told) <= 2 * (time.monotonic() - begun + 1)
     last = told[-1]
     assert isinstance(last, SinkStatus)
+    # If nothing more is written, this is what is known of it.
+    assert last.waiting_rows == 0
     assert (last.worker, last.sink, last.errors) == (3, "kafka", 0)
     assert sink.status().rows == {topics["sessions"]: written}
     assert (sink.status().waiting_rows, sink.status().oldest_seconds) == (0, 0.0)

@@ -54,20 +54,19 @@ def values_of(frame: pl.DataFrame, values: EventValues) -> None:
     values.read = lambda event, slot: columns[slot][event]
 
 
-def lowered(condition: Expression, frame: pl.DataFrame) -> TakenTest:
-    """The test of a stage `b` after a loop `a`."""
-    values = EventValues()
+def answer(condition: Expression, rows: Sequence[Row], a: Sequence[int], b: Sequence[int] = ()) -> bool:
+    """The answer for the last row, after `a` and `b` were taken by a loop and a stage; all before it are the visitor's.
+
+    What the condition asks of the event alone is a bit, and the test is asked where that is set.
+    """
+    here, frame, values, bits = len(rows) - 1, event_frame(rows), EventValues(), ConditionBits()
     pattern = Pattern("p").begin("a").one_or_more().followed_by("b", condition)
-    test = lower(pattern, ConditionBits(), values).stages[1].test
+    test = lower(pattern, bits, values).stages[1].test
     assert isinstance(test, TakenTest)
     values_of(frame, values)
-    return test
-
-
-def answer(condition: Expression, rows: Sequence[Row], a: Sequence[int], b: Sequence[int] = ()) -> bool:
-    """The answer for the last row, after `a` and `b` were taken; all rows before it are the visitor's."""
-    here = len(rows) - 1
-    return lowered(condition, event_frame(rows))(here, View({"a": a, "b": b}, range(here)))
+    if test.bit is not None and not frame.select(bits.conditions[test.bit].to_polars(SCHEMA)).item(here, 0):
+        return False
+    return test(here, View({"a": a, "b": b}, range(here)))
 
 
 CLICKS: list[Row] = [
