@@ -37,6 +37,7 @@ RUN_SETTINGS = (
     "kafka",
     "kafka_properties",
     "topic_formats",
+    "arrival",
     "profile_horizon",
 )
 STORE_SETTINGS = ("store", "database")

@@ -184,7 +184,7 @@ class Format(ABC):
         for row in block.oversized:
             scan.states[row] = LEFT
         offsets = block.offsets_of_records()
-        part = self._part(block.data, scan, offsets, block.arrivals)
+        part = self._part(block, block.data, scan, offsets, block.arrivals)
         events = self._frame(part)
         left = np.flatnonzero(scan.states != TAKEN)
         if not left.size:
@@ -199,6 +199,7 @@ class Format(ABC):
 
     def _part(
         self,
+        block: RecordBlock,
         data: bytes,
         scan: Scan,
         offsets: npt.NDArray[np.int64],
@@ -206,7 +207,8 @@ class Format(ABC):
         properties: list[bytes] | None = None,
     ) -> Part:
         buffer = np.frombuffer(data, np.uint8)
-        return Part(data, scan, self._layout.slots, buffer, offsets, arrivals, properties)
+        slots = self._layout.slots
+        return Part(data, scan, slots, buffer, offsets, arrivals, block.own_arrivals, properties)
 
     # --- the fast way: columns
     # -------------------------------------------------------------------------------
@@ -237,6 +239,8 @@ class Format(ABC):
         taken = scan.states == TAKEN
         if part.arrivals is not None:
             own, given = arrivals
+            if not part.own_arrivals:
+                given = np.zeros_like(given)
             arrivals = (np.where(given, own, part.arrivals), np.ones_like(given))
         numbers |= {"event_time": (times, timed), "event_time_sent": (times, timed), "arrival_time": arrivals}
         numbers["source_offset"] = (part.offsets, np.ones_like(taken))
@@ -392,6 +396,7 @@ class Format(ABC):
         data = b"\n".join([*lines, b""])
         arrivals = None if block.arrivals is None else block.arrivals[rows]
         again = self._part(
+            block,
             data,
             self._layout.scan(data, len(rows)),
             part.offsets[rows],

@@ -57,7 +57,10 @@ def open_source(settings: Settings, inputs: Sequence[str]) -> RecordSource:
     if not settings.kafka:
         raise UsageError("a topic is read from a cluster: write --kafka HOST:PORT")
     options = KafkaOptions(
-        start="earliest" if start is None else start, end=end, formats=topic_formats(settings)
+        start="earliest" if start is None else start,
+        end=end,
+        formats=topic_formats(settings),
+        own_arrivals=settings.arrival == "record",
     )
     client = KafkaClient(settings.kafka, settings.kafka_properties)
     return KafkaSource(client, [_topic(each) for each in topics], live=False, options=options)
@@ -92,6 +95,7 @@ def open_live_source(
         formats=topic_formats(settings),
         known=known,
         starts=starts,
+        own_arrivals=settings.arrival == "record",
     )
     client = KafkaClient(settings.kafka, settings.kafka_properties)
     return KafkaSource(client, settings.input_topics, live=True, options=options)

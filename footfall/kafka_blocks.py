@@ -40,13 +40,19 @@ class TakenBlock:
 
 
 def take_block(
-    messages: Sequence[Message], partition: str, topic: str, topic_format: str | None
+    messages: Sequence[Message],
+    partition: str,
+    topic: str,
+    topic_format: str | None,
+    *,
+    own_arrivals_count: bool = True,
 ) -> TakenBlock:
     """The longest block that these messages begin with; they are one partition's, in order, at least one.
 
     A message without a value is an empty record, a newline in a value a carriage return: to JSON both are white
     space, and neither may stand in a text. A header `format` goes before `topic_format`; a header `arrival_time`
-    (ms, or ISO 8601) before the broker's time, which counts only where it is the time of the append.
+    (ms, or ISO 8601) before the broker's time, which counts only where it is the time of the append. Unless
+    `own_arrivals_count`, the broker's time goes before the header.
     """
     own_arrivals: list[int | None] = []
     headers = _headers(messages)
@@ -60,6 +66,8 @@ def take_block(
     own_arrival: int | None = None
     dated = appended
     if own_arrivals:
+        if not own_arrivals_count:
+            own_arrivals = [None if by else one for one, by in zip(own_arrivals, appended.tolist(), strict=True)]
         own = np.array([each is not None for each in own_arrivals])
         dated = appended | own
         appended = appended & ~own
@@ -84,6 +92,7 @@ def take_block(
         arrivals=stamps if dated[0] else None,
         offsets=None if int(offsets[-1]) - first == count - 1 else offsets,
         format=topic_format,
+        own_arrivals=own_arrivals_count,
     )
     broker = int(stamps[appended].max()) if appended.any() else None
     return TakenBlock(block, count, own_arrival, broker)

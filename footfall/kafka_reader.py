@@ -79,6 +79,7 @@ class ReaderSettings:
         broker_dated: whether the broker dates the records (LogAppendTime); None: unknown.
         patience: for how long (s) nothing may come from Kafka before a bounded read fails.
         margin_ms: see `PartitionEnd`.
+        own_arrivals: what records say of their arrival goes before the time at which the broker appended them.
         check: asks for the topic; shared by the topic's readers. None: the reader has one of its own.
     """
 
@@ -92,6 +93,7 @@ class ReaderSettings:
     broker_dated: bool | None = None
     patience: float = 60.0
     margin_ms: int = MARGIN_MS
+    own_arrivals: bool = True
     check: TopicCheck | None = None
 
 
@@ -286,7 +288,13 @@ class KafkaReader(RecordReader):
     def _take(self, max_records: int) -> RecordBlock:
         settings = self._settings
         held = self._held if len(self._held) <= max_records else self._held[:max_records]
-        found = take_block(held, settings.partition, settings.topic, settings.format)
+        found = take_block(
+            held,
+            settings.partition,
+            settings.topic,
+            settings.format,
+            own_arrivals_count=settings.own_arrivals,
+        )
         block = found.block
         self._held = [] if found.taken == len(self._held) else self._held[found.taken :]
         self._own_headers |= found.own_arrival is not None

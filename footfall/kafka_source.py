@@ -32,6 +32,7 @@ class KafkaOptions:
         patience: for how long (s) a stretch may get nothing from Kafka before it fails.
         margin_ms: see `footfall.kafka_end`.
         timeout: for how long (s) the cluster may take to answer a question.
+        own_arrivals: what records say of their arrival goes before the time at which the broker appended them.
     """
 
     start: Start = "earliest"
@@ -43,6 +44,7 @@ class KafkaOptions:
     patience: float = 60.0
     margin_ms: int = MARGIN_MS
     timeout: float = 30.0
+    own_arrivals: bool = True
 
 
 class KafkaSource(RecordSource):
@@ -130,6 +132,7 @@ class KafkaSource(RecordSource):
             broker_dated=self._broker_dated.get(topic),
             patience=self._options.patience,
             margin_ms=self._options.margin_ms,
+            own_arrivals=self._options.own_arrivals,
             check=self._checks.get(topic),
         )
         if position is not None:

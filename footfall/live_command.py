@@ -49,7 +49,7 @@ def _where_rows_are(report: LiveReport, settings: Settings) -> str:
     store = redacted(settings.store)
     said = [f"rows in {store}" if settings.store != "none" else "no store"]
     if rows := report.unsent.get("store"):
-        said = [f"{rows:,} row{_s(rows)} wait{_verb(rows)} in the spool for {store}, the others are there"]
+        said = [f"{rows:,} row{_s(rows)} wait{_verb(rows)} in the spool for {store}"]
     if messages := report.unsent.get("webhook"):
         said.append(f"{messages:,} message{_s(messages)} wait{_verb(messages)} for the webhook")
     return "; ".join(said)

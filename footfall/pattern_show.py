@@ -33,9 +33,12 @@ def pattern_named(patterns: Sequence[Pattern], name: str, rules: Sequence[Trigge
         rules: trigger rules whose names would do as well, for the message.
 
     Raises:
-        UsageError: there is none; names like it are told.
+        UsageError: there is none; names like it are told, or that it is a rule's.
     """
     names = [pattern.name for pattern in patterns]
+    rule = rule_named(rules, name, patterns)
+    if rule is not None:
+        raise UsageError(f"{name} is a trigger rule; name its pattern: {rule.pattern}")
     if name not in names:
         known = [*names, *(rule.name for rule in rules)]
         close = get_close_matches(name, known, n=3)

@@ -21,6 +21,7 @@ class Part:
     buffer: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.int64]
     arrivals: npt.NDArray[np.int64] | None
+    own_arrivals: bool = True
     properties: list[bytes] | None = None  # given where the records were written anew
     side: bytearray = field(default_factory=lambda: bytearray(b"/"))  # `page_path`'s root stands first
 

@@ -30,10 +30,11 @@ class RecordBlock:
         first_line: the 1-based line of the first record in that file.
         oversized: index in the block -> full size in bytes, of the records that were cut.
         arrivals: arrival time of each record (ms, UTC) where the transport knows it, as a topic with log append
-            time does; a record's own arrival field goes before it.
+            time does; a record's own arrival field goes before it, unless the block says otherwise.
         offsets: each record's offset, ascending, where they don't follow one by one (a compacted topic, one with
             transactions); None where they do.
         format: the format that all these records say they are in; None: that of their partition.
+        own_arrivals: what records say of their arrival counts, even where the transport knows it.
     """
 
     partition: str
@@ -46,6 +47,7 @@ class RecordBlock:
     arrivals: npt.NDArray[np.int64] | None = None
     offsets: npt.NDArray[np.int64] | None = None
     format: str | None = None
+    own_arrivals: bool = True
 
     def offsets_of_records(self) -> npt.NDArray[np.int64]:
         """Each record's offset."""

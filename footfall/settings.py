@@ -210,6 +210,14 @@ class Settings:
             fixes_answers=True,
         ),
     )
+    arrival: str = field(
+        default="record",
+        metadata=_facts(
+            kinds.choice("record", "broker"),
+            "when a record of a topic arrived: by its own field or header if it has one, or by the broker alone",
+            fixes_answers=True,
+        ),
+    )
     topics_file: Path | None = field(
         default=None,
         metadata=_facts(kinds.path("file"), "declares the topics; the shipped topics.toml if empty"),

@@ -113,3 +113,14 @@ def test_dead_letters_say_nothing() -> None:
     lines = [b"no record", line_of(PLAIN), b"none either"]
     assert told_of(lines, STAMPS) == [False]
     assert told_of([lines[0], line_of(OWN), lines[2]], STAMPS) == [True]
+
+
+def test_what_records_say_does_not_count_where_the_broker_alone_does() -> None:
+    block = RecordBlock(
+        "p0", 0, 2, line_of(OWN) + b"\n" + line_of(replace(PLAIN, message="n")) + b"\n", "p0", 1,
+        arrivals=np.array(STAMPS[:2], np.int64), own_arrivals=False,
+    )  # fmt: skip
+    decoder = _NamedFormat("footfall", EventNames.load(None))(None, frozenset())
+    assert decoder.decode(block).events["arrival_time"].to_physical().to_list() == STAMPS[:2]
+    broken = replace(block, data=line_of(OWN)[:-1] + b',"x":1.5e0}\n' + line_of(PLAIN) + b"\n")
+    assert decoder.decode(broken).events["arrival_time"].to_physical().to_list() == STAMPS[:2]

@@ -225,6 +225,19 @@ def test_after_records_with_an_arrival_of_their_own_nothing_is_promised(
         poll_until(again, lambda: again.read_until() is not None)
 
 
+def test_the_brokers_time_alone_counts_where_it_is_asked_for(kafka: KafkaBroker, new_topic: NewTopic) -> None:
+    topic = new_topic()
+    with _reader(kafka, topic, own_arrivals=False) as reader:
+        before = now_ms()
+        produce(kafka.bootstrap, topic, [b"a"], headers=[("arrival_time", b"1700000000000")])
+        (block,) = read_live(reader, 1)
+        assert block.arrivals is not None
+        assert block.arrivals[0] >= before - 1_000
+        assert not block.own_arrivals
+        reader.note_dating(own=False)
+        poll_until(reader, lambda: reader.read_until() is not None)
+
+
 def _send_as_other_languages_can(
     bootstrap: str, topic: str, records: list[tuple[bytes, bytes, bytes]]
 ) -> None:

@@ -50,7 +50,7 @@ def test_rows_that_still_wait_are_told_by_the_sinks_last_words() -> None:
     assert report.unsent == {"store": 38, "webhook": 1}
     assert report.to_json()["unsent"] == {"store": 38, "webhook": 1}
     said = printed(report)
-    assert "; 38 rows wait in the spool for clickhouse://ann:***@host/db, the others are there; " in said
+    assert "; 38 rows wait in the spool for clickhouse://ann:***@host/db; " in said
     assert "; 1 message waits for the webhook; " in said
     assert "rows in" not in said
 

@@ -12,9 +12,10 @@ def test_each_pattern_is_listed_with_its_facts_and_parameters(
     monkeypatch.setenv("COLUMNS", "120")
     print_patterns(None, as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    patterns, rules = load_patterns(), load_rules()
+    patterns = load_patterns()
+    every = [*(pattern.name for pattern in patterns), *(rule.name for rule in load_rules())]
     names = [line.removeprefix("rule ").split()[0] for line in lines if not line.startswith(" ")]
-    assert names == [*(each.name for each in (*patterns, *rules)), "footfall"]
+    assert names == [*every, "footfall"]
     (rage,) = (
         number for number, line in enumerate(lines) if line.startswith("rage_click  warning · version ")
     )

@@ -14,7 +14,6 @@ LIVE: dict[str, Any] = {
     "inputs": {"kind": "kafka", "cluster": "abc", "topics": {"events": "t-1", "orders": "t-2"}},
     "shards": ["s0"],
     "store": "chdb:///data/store, footfall",
-    "outlets": {"kafka": True, "webhook": False},
 }
 
 
@@ -46,8 +45,6 @@ def test_settings_are_written_as_people_write_them() -> None:
     [
         ({"store": None}, "store: chdb:///data/store, footfall in the folder's run, none in this one"),
         ({"footfall": "1.1"}, "Footfall's version: 1.0 in the folder's run, 1.1 in this one"),
-        ({"outlets": {"kafka": False, "webhook": False}}, "publish: on in the folder's run, off in this one"),
-        ({"outlets": {"kafka": True, "webhook": True}}, "webhook: off in the folder's run, on in this one"),
         ({"history": ["a", "b"]}, "--from-history: none in the folder's run, a, b in this one"),
         ({"inputs": LIVE["inputs"] | {"cluster": "x"}}, "kafka: another cluster"),
         (
@@ -57,7 +54,6 @@ def test_settings_are_written_as_people_write_them() -> None:
         ({"inputs": {"kind": "files"}}, "inputs: kafka in the folder's run, files in this one"),
         ({"inputs": LIVE["inputs"] | {"ends": {"a": 5}}}, "inputs: ends differ"),
         ({"shards": ["s1"]}, "shards: not the same"),
-        ({"outlets": {"kafka": True, "webhook": False, "pager": True}}, "outlets: not the same"),
     ],
 )
 def test_all_else_is_one_line_each(entry: dict[str, Any], said: str) -> None:
@@ -79,5 +75,4 @@ def test_a_live_run_is_led_to_its_history() -> None:
     secret = what_to_do(changed(store="clickhouse://ann:***@host/db, footfall"))
     assert secret.endswith("--from-history STORE")
     assert what_to_do(changed(store=None)).endswith("--from-history STORE")
-    replay = {name: value for name, value in LIVE.items() if name != "outlets"}
-    assert "--from-history" not in what_to_do(replay)
+    assert "--from-history" not in what_to_do(changed(out=None, out_format="parquet"))

@@ -37,7 +37,7 @@ def test_another_run_is_refused_with_all_that_differs(tmp_path: Path) -> None:
     assert "\n  - gap: 1 ms in the folder's run, 2 ms in this one\n" in words
     assert "\n  - inputs: y new; x gone\n" in words
     assert "names" not in words
-    assert "name an empty folder: --state NEW" in words
+    assert "an empty folder: --state NEW" in words
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_replay_finds_exactly_what_the_simulator_planted(tmp_path: Path, form:
 
 def test_the_shipped_patterns_are_listed(tmp_path: Path) -> None:
     ended = run("patterns", "list", "--json", cwd=tmp_path)
-    assert [pattern["name"] for pattern in json.loads(ended.out)] == SHIPPED
+    assert [pattern["name"] for pattern in json.loads(ended.out)["patterns"]] == SHIPPED
     shown = run("patterns", "list", cwd=tmp_path)
     assert shown.code == 0
     assert all(name in shown.out for name in SHIPPED)
