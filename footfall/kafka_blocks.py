@@ -67,7 +67,9 @@ def take_block(
     dated = appended
     if own_arrivals:
         if not own_arrivals_count:
-            own_arrivals = [None if by else one for one, by in zip(own_arrivals, appended.tolist(), strict=True)]
+            own_arrivals = [
+                None if by else one for one, by in zip(own_arrivals, appended.tolist(), strict=True)
+            ]
         own = np.array([each is not None for each in own_arrivals])
         dated = appended | own
         appended = appended & ~own

@@ -23,6 +23,7 @@ from footfall.errors import (
     PatternFilesError,
     RunError,
     StoreUnavailableError,
+    UnknownHostError,
     UsageError,
 )
 from footfall.input_source import open_history, open_live_source
@@ -125,7 +126,7 @@ class LiveRun:
             watch = stack.enter_context(self._watching(resumed=resumed))
             try:
                 with self._signals.preparing():
-                    self._prepare_store(stack, watch)
+                    self._prepare_store(stack, watch, resumed=resumed)
             except KeyboardInterrupt:
                 return self._outcome(0)
             if not log.records and isinstance(self._found, PatternFolder):
@@ -213,11 +214,20 @@ class LiveRun:
             quiet=self._quiet,
         )
 
-    def _prepare_store(self, stack: ExitStack, watch: LiveWatch) -> None:
-        """Migrate the store; one that is away is no reason to wait, since rows are kept in the spool."""
+    def _prepare_store(self, stack: ExitStack, watch: LiveWatch, *, resumed: bool) -> None:
+        """Migrate the store; one that is away is no reason to wait, since rows are kept in the spool.
+
+        A place that can't be one ends a first start; later it is taken for an outage, too.
+        """
         try:
             prepare_store(self._settings, stack)
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, UsageError) as error:
+            if not resumed and not isinstance(error, StoreUnavailableError):
+                raise
+            if not resumed and isinstance(error, UnknownHostError):
+                raise UsageError(
+                    f"{error}; name a host that there is with --store, or --store none"
+                ) from error
             watch.happened("store_away", str(error), level="warning")
 
     def _control_topic(self) -> ControlTopic | None:

@@ -14,7 +14,7 @@ from footfall.explanation import Explainer, Explanation
 from footfall.explanation_text import print_explanation
 from footfall.file_source import FileSource
 from footfall.match_trace import Entry, PartialMatch, SeenEvent, TracedMatch, time_words
-from footfall.pattern_files import load_patterns
+from footfall.pattern_files import read_folder
 from footfall.pattern_show import pattern_named
 from footfall.polars_condition import JsonValue
 from footfall.settings import Settings
@@ -58,7 +58,8 @@ def explain_pattern(
         raise UsageError(
             "--json and --picture - both write to standard output: give --picture a file, or leave one of them out"
         )
-    pattern = pattern_named(load_patterns(settings.pattern_folder), name)
+    read = read_folder(settings.pattern_folder)
+    pattern = pattern_named(read.patterns, name, read.rules)
     source = FileSource(tuple(inputs), partitioned=settings.partitioned)
     explainer = Explainer(pattern, settings.partial_limit)
     events = read_visitor(settings, source, pattern, visitor, explainer.columns)

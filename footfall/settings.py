@@ -143,7 +143,10 @@ class Settings:
     )
     state: Path | None = field(
         default=None,
-        metadata=_facts(kinds.path("new folder"), "folder of the recovery data; if empty, a replay keeps none and a live run uses footfall-live"),
+        metadata=_facts(
+            kinds.path("new folder"),
+            "folder of the recovery data; if empty, a replay keeps none and a live run uses footfall-live",
+        ),
     )
     snapshot_interval: int = field(
         default=10 * _S, metadata=_facts(kinds.duration(0, _H), "time between two snapshots of the state")

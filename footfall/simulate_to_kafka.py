@@ -35,6 +35,7 @@ _LAST_RECORDS = 20
 _LAST_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
 _STOP_SECONDS = 1.0
+_AWAY_SECONDS = 2.0
 _TURN_SECONDS = 0.1
 
 
@@ -213,6 +214,7 @@ class _Producer:
         self._sent = 0
         self._heard = time.monotonic()
         self._away = False
+        self._trouble: KafkaError | None = None
         self._failure: KafkaError | None = None
         own = client.producer_config(linger_ms=20, compression_type="lz4")
         self._producer = Producer(own | {"error_cb": self._note_error})
@@ -224,11 +226,13 @@ class _Producer:
             try:
                 found = self._producer.list_topics(self._topic, timeout=_LOOKUP_TURN).topics[self._topic]
             except KafkaException as error:
-                self._producer.poll(0)  # for its log
+                self._producer.poll(0)
+                self._be_away()
                 if self._stopped() or time.monotonic() > until:
                     raise broker_error(error, f"asking for topic {self._topic}") from error
             else:
                 break
+        self._be_back()
         if found.error is not None:
             failed = broker_error(found.error, f"asking for topic {self._topic}")
             if failed.code in {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"}:
@@ -258,7 +262,10 @@ class _Producer:
         self._producer.poll(seconds)
         if self._failure is not None:
             raise self._failed(self._failure)
-        if self.waiting and time.monotonic() - self._heard > _PATIENCE_SECONDS:
+        silent = time.monotonic() - self._heard if self.waiting else 0.0
+        if silent > _AWAY_SECONDS:
+            self._be_away()
+        if silent > _PATIENCE_SECONDS:
             raise self._failed(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - public by documentation
 
     def finish(self) -> None:
@@ -282,15 +289,24 @@ class _Producer:
             return
         self.waiting -= 1
         self._heard = time.monotonic()
-        if self._away:
-            self._away = False
-            self._watch.back()
+        self._be_back()
 
     def _note_error(self, error: KafkaError) -> None:
         # That all brokers are down comes after the reason why.
-        if not self._away and error.name() != "_ALL_BROKERS_DOWN":
+        if error.name() != "_ALL_BROKERS_DOWN" or self._trouble is None:
+            self._trouble = error
+
+    def _be_away(self) -> None:
+        """Say once that nothing is answered; one broker of several may be gone without that."""
+        if not self._away and self._trouble is not None:
             self._away = True
-            self._watch.away(explain(error))
+            self._watch.away(explain(self._trouble))
+
+    def _be_back(self) -> None:
+        self._trouble = None
+        if self._away:
+            self._away = False
+            self._watch.back()
 
     def _failed(self, error: KafkaError) -> BrokerError:
         failed = broker_error(error, f"sending to topic {self._topic}")

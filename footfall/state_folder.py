@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class StateFolder:
         """
         self.folder = folder
         self._lock: int | None = None
+        self._made = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -54,7 +56,10 @@ class StateFolder:
                 f"the state folder {folder} is in use by {holder}: wait for that run, or name another folder"
             ) from error
         except OSError as error:
-            raise StateError(f"the state folder {folder} can't be used: {error.strerror}") from error
+            raise StateError(
+                f"the state folder {folder} can't be used: {error.strerror}; let this user write there, or name "
+                "another folder with --state"
+            ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"process {os.getpid()}\n".encode(), 0)
 
@@ -198,8 +203,13 @@ class StateFolder:
         _write_whole(self.folder / "report.json", json.dumps(report, indent=1))
 
     def close(self) -> None:
-        """Unlock the folder."""
+        """Unlock the folder. One that was made here, for a run that then wasn't begun, goes again."""
         if self._lock is not None:
+            if self._made and not (self.folder / "run.json").exists():
+                with suppress(OSError):
+                    for name in ("lock", *(f"{name}.{end}" for name in _LIVE for end in ("new", "json"))):
+                        (self.folder / name).unlink(missing_ok=True)
+                    self.folder.rmdir()
             os.close(self._lock)
             self._lock = None
 

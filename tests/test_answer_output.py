@@ -108,7 +108,7 @@ def test_a_run_that_is_not_live_writes_none() -> None:
 def test_without_sinks_nothing_is_amiss(in_force: PlanInForce) -> None:
     part = part_of("s0", [], in_force)
     part.write_batch([DEAD])
-    assert pickle.loads(part.snapshot()) == ([], [])
+    assert pickle.loads(part.snapshot()) == ({}, [])
 
 
 def test_a_restart_writes_them_again_since_they_may_have_been_lost(in_force: PlanInForce) -> None:

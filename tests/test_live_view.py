@@ -1,5 +1,6 @@
 import io
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -230,8 +231,14 @@ class Screen(Terminal):
         self.width, self.height = width, height
         self.rows = [""]
         self.row = self.column = 0
+        self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
+        with self._lock:
+            self._write(text)
+        return len(text)
+
+    def _write(self, text: str) -> None:
         for order, sign in re.findall(r"\x1b\[([?0-9;]*[A-Za-z])|(.|\n)", text):
             if order.endswith("A"):
                 self.row = max(len(self.rows) - self.height, 0, self.row - int(order[:-1] or 1))
@@ -247,7 +254,6 @@ class Screen(Terminal):
                 row = self.rows[self.row].ljust(self.column)
                 self.rows[self.row] = row[: self.column] + sign + row[self.column + 1 :]
                 self.column += 1
-        return len(text)
 
     def _line_feed(self) -> None:
         self.row, self.column = self.row + 1, 0

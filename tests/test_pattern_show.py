@@ -108,5 +108,9 @@ def test_a_pattern_names_the_rules_that_act_on_it(capsys: pytest.CaptureFixture[
     show_pattern(None, "booking_abandoned", svg=None, as_json=True)
     assert json.loads(capsys.readouterr().out)["rules"] == ["booking_reminder"]
     assert rule_named(load_rules(), "booking_reminder", [PLAIN]) is not None
+    with pytest.raises(
+        UsageError, match="booking_reminder is a trigger rule; name its pattern: booking_abandoned"
+    ):
+        pattern_named(load_patterns(), "booking_reminder", load_rules())
     same = replace(PLAIN, name="booking_reminder")
     assert rule_named(load_rules(), "booking_reminder", [same]) is None, "the pattern is the one meant"

@@ -80,6 +80,24 @@ def test_damage_is_told(tmp_path: Path, name: str, text: str) -> None:
     state.close()
 
 
+def test_a_folder_that_was_made_for_a_run_that_never_began_goes(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "a" / "state")
+    state.keep_controls(RECORDS, 0)
+    state.close()
+    assert not (tmp_path / "a" / "state").exists()
+    (tmp_path / "kept").mkdir()
+    StateFolder(tmp_path / "kept").close()
+    assert (tmp_path / "kept").is_dir(), "it was there before"
+    state = StateFolder(tmp_path / "other")
+    (state.folder / "notes.txt").touch()
+    state.close()
+    assert (tmp_path / "other" / "notes.txt").exists()
+    state = StateFolder(tmp_path / "begun")
+    state.begin(RUN)
+    state.close()
+    assert (tmp_path / "begun" / "run.json").exists()
+
+
 # ---- control records
 
 
