@@ -267,7 +267,7 @@ class WebhookSender:
         self._queue.put_off(message, since, now + int(pause * 1000))
 
     def _give_up(self, message: WaitingMessage, reason: str, detail: str) -> None:
-        self._queue.give_up(message, reason, detail)
+        # First, so that whoever sees that nothing waits any more sees why.
         with self._changed:
             self.given_up[reason] += 1
             quiet = time.monotonic() - self._said < _SAY_SECONDS
@@ -278,6 +278,7 @@ class WebhookSender:
                 "trigger %s of rule %s isn't posted to %s, %d given up so far: %s",
                 message.trigger_id, message.rule, self._target.shown, self.given_up.total(), detail,
             )  # fmt: skip
+        self._queue.give_up(message, reason, detail)
 
     def _note_away(self, answer: Answer) -> None:
         self._away += 1

@@ -7,7 +7,6 @@ import shlex
 import sys
 import tomllib
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
@@ -20,7 +19,6 @@ from footfall.cli import _parser
 from footfall.health import parse_address
 from footfall.migrations import read_migrations
 from footfall.settings import SETTING_NAMES, Settings, load_settings, setting_infos
-from footfall.simulate import Simulation, simulate
 from footfall.simulate_to_kafka import kafka_topic
 from footfall.store import parse_dsn
 from footfall.store_sql import split_statements
@@ -262,16 +260,6 @@ def test_the_logs_of_a_flow_are_json_lines_to_the_last() -> None:
     for name in FLOWS:
         assert settings_of(SERVICES[name])["FOOTFALL_LOG_FORMAT"] == "json"
     assert {"--quiet", "--json"} < set(SERVICES["live"]["command"])
-
-
-def test_the_simulator_has_room_for_an_hour_at_several_times_its_rate(tmp_path: Path) -> None:
-    words = SERVICES["simulator"]["command"]
-    rate = float(re.sub(r"\$\{\w+:-(\d+)\}", r"\1", words[words.index("--rate") + 1]))
-    summary = simulate(Simulation(duration=600_000, rate=rate), tmp_path / "events.ndjson")
-    hour = 6 * sum(path.stat().st_size for path in (*summary.records, summary.plants_file))
-    size = SERVICES["simulator"]["tmpfs"][0].rpartition("=")[2]
-    room = int(size[:-1]) << {"m": 20, "g": 30}[size[-1]]
-    assert room > 8 * hour, f"{hour:,} bytes an hour"
 
 
 def test_the_simulator_sends_to_a_topic_that_is_declared_and_read() -> None:
