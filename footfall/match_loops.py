@@ -194,13 +194,17 @@ def take_events(
                 at = after
                 continue
             step = steps[pattern.first_step + partial.step]
-            if mask & step.kill or (partial.fresh and mask & step.kill_next):
+            takes = step.condition < 0 or (mask >> np.uint64(step.condition)) & np.uint64(1) != 0
+            forbidden = mask & step.kill != 0
+            # An event that is taken isn't in between, unless its own loop forbids it.
+            if (forbidden and not (takes and step.spares)) or (partial.fresh and mask & step.kill_next):
                 completed = completed or pattern.skip != 0
                 drop(visitors, slot, partials, pool, counters, before, at)
                 at = after
                 continue
-            if step.condition < 0 or (mask >> np.uint64(step.condition)) & np.uint64(1):
-                if step.contiguity == _ANY:
+            if takes:
+                branches = step.contiguity == _ANY and not forbidden
+                if branches:
                     waiting = new_partial(partials, counters)
                     partials[waiting] = partials[at]
                     partials[waiting].fresh = 0
@@ -215,7 +219,7 @@ def take_events(
                 partial.last = time
                 partial.last_event = counters[EVENTS]
                 last = at
-                if step.contiguity == _ANY:
+                if branches:
                     last = partial.next
                 if partial.step < pattern.step_count:
                     before = last

@@ -44,13 +44,15 @@ STEP = np.dtype(
         ("condition", np.int16),
         ("stage", np.int16),
         ("contiguity", np.int8),
+        ("spares", np.bool_),
     ],
     align=True,
 )
 """One event to be taken: `condition` is its bit (-1: every event), `stage` the number
 of the stage among those of its pattern that take events,
 `kill` the conditions that end a partial match which waits for this step, `kill_next` those that do so only at
-the very next event after the one taken last, `wants` all that changes anything for it."""
+the very next event after the one taken last, `wants` all that changes anything for it, `spares` that `kill` doesn't if
+the step takes the event."""
 
 ROW = np.dtype(
     [
@@ -77,7 +79,7 @@ the events in hand may complete it."""
 
 _MOST_CONDITIONS = WORD_BITS
 _ALL = (1 << WORD_BITS) - 1
-_Step = tuple[int, int, int, int, int, int]
+_Step = tuple[int, int, int, int, int, int, bool]
 _CONTIGUITY: dict[Contiguity, int] = {"begin": BEGIN, "strict": STRICT, "relaxed": RELAXED, "any": ANY}
 _SKIP: dict[Skip, int] = {"no_skip": NO_SKIP, "to_next": TO_NEXT, "past_last": PAST_LAST}
 
@@ -320,7 +322,7 @@ class _Loops:
         waits_long = trailing != 0 and within > LONG_WAIT_MS
         count = len(self.steps) - first
         # Where partial matches branch, there may be more of them than events: the limit might see the difference.
-        looks_ahead = within >= 0 and count > 1 and all(step[-1] != ANY for step in self.steps[first + 1 :])
+        looks_ahead = within >= 0 and count > 1 and all(step[-2] != ANY for step in self.steps[first + 1 :])
         skip, span = _SKIP[pattern.skip], (placed.begins_from, placed.begins_until)
         self.rows.append((within, *span, trailing, first, count, same, word, skip, waits_long, looks_ahead))
         self.numbers.append(number)
@@ -375,13 +377,13 @@ def _add_steps(pattern: Pattern, steps: list[_Step], bit_of: BitOf) -> int:
             kill_next |= 1 << bit
             continue
         contiguity = _CONTIGUITY[stage.contiguity]
-        steps.append((kill, kill_next, _wants(kill, kill_next, bit, contiguity), bit, taker, contiguity))
+        steps.append((kill, kill_next, _wants(kill, kill_next, bit, contiguity), bit, taker, contiguity, True))
         kill = kill_next = 0
         # What a stage after a loop forbids is forbidden from the loop's first event on.
         inner_kill = sum({1 << bit_of(condition) for condition in _forbidden_after(stages, number)})
         inner = STRICT if stage.inner == "strict" else RELAXED
         wants = _wants(inner_kill, 0, bit, inner)
-        steps.extend((inner_kill, 0, wants, bit, taker, inner) for _ in range(stage.times - 1))
+        steps.extend((inner_kill, 0, wants, bit, taker, inner, False) for _ in range(stage.times - 1))
         taker += 1
     return kill
 

@@ -349,7 +349,7 @@ def fits(
             continue
         own = places[taken : taken + stage.times]
         taken += stage.times
-        if not _absent(forbidding, events, predicates, since=begun, last=last, until=own[0] + 1):
+        if not _absent(forbidding, events, predicates, since=begun, last=last, until=own[0]):
             return False
         forbidding = []
         joins = [stage.contiguity] + ["strict" if stage.inner == "strict" else "relaxed"] * (stage.times - 1)
@@ -381,7 +381,7 @@ def _absent(
 ) -> bool:
     """Whether nothing forbidden stands in its way: from the loop's first event, or right after its last one.
 
-    The event that the next stage takes is one of those that must not be forbidden.
+    The event that the next stage takes isn't in between, but it may be the very next one, which `not_next` speaks of.
     """
     for stage in forbidding:
         barred = (

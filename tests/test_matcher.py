@@ -93,8 +93,26 @@ EXAMPLES = (
         ("a3 b4",),
     ),
     Example(
-        "a forbidden event that would also be taken ends it",
+        "a forbidden event that is taken isn't in between",
         a.not_followed_by("n", AB).followed_by("b", B),
+        "a b b",
+        ("a0 b1",),
+    ),
+    Example(
+        "taken or not, nobody waits on over it",
+        a.not_followed_by("n", B).followed_by_any("b", B),
+        "a b b",
+        ("a0 b1",),
+    ),
+    Example(
+        "a loop's own events are in between",
+        a.times(2).not_followed_by("n", A).followed_by("b", B),
+        "a a a b",
+        (),
+    ),
+    Example(
+        "not_next speaks of the very next event, taken or not",
+        a.not_next("n", AB).followed_by("b", B),
         "a b b",
         (),
     ),
