@@ -164,7 +164,7 @@ def test_places_that_cant_be_written_are_named(tmp_path: Path) -> None:
         for place in ("file", "file/below"):
             said = run("replay", "some.ndjson", "--quiet", *NO_STORE, flag, place, cwd=tmp_path)
             assert said.code in {1, 2}
-            assert place in said.err
+            assert "'file'" in said.err or "/file" in said.err
     assert "file" in run("replay", "some.ndjson", "--quiet", "--store", "chdb://file", cwd=tmp_path).err
 
 
