@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bytewax.operators import StatefulBatchLogic
@@ -61,6 +62,7 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
         self._recoverable = recoverable
         self._tell = tell
         self._told = 0.0
+        self._news = False
         self._snapshot = (0, 0.0)
         self._shard: Shard | None = None
 
@@ -79,9 +81,24 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
             now = self._in_force.now
             self._shard.go_on_with(now.plan, now.triggers)
         settled = self._shard.take(values)
-        if self._tell is not None and time.monotonic() >= self._told + _STATUS_SECONDS:
+        self._news = self._tell is not None
+        if self._news and time.monotonic() >= self._told + _STATUS_SECONDS:
             self._tell_status()
         return settled, StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        """When there is something to tell of that hasn't been told; what is settled doesn't depend on it."""
+        if not self._news:
+            return None
+        return datetime.now(UTC) + timedelta(
+            seconds=max(0.0, self._told + _STATUS_SECONDS - time.monotonic())
+        )
+
+    def on_notify(self) -> tuple[list[Settled], bool]:
+        """Say where the shard stands, as nothing has come that would have had it said."""
+        if self._news:
+            self._tell_status()
+        return [], StatefulBatchLogic.RETAIN
 
     def _settings(self) -> ShardSettings:
         now = self._in_force.now
@@ -95,6 +112,7 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
     def _tell_status(self, *, final: bool = False) -> None:
         if self._tell is not None and self._shard is not None:
             self._told = time.monotonic()
+            self._news = False
             self._tell(self._shard.status(*self._snapshot, final=final))
 
     def snapshot(self) -> bytes:

@@ -389,12 +389,14 @@ class LiveCase:
             marks = [v for name, v in now.items() if name.startswith("footfall_watermark_timestamp_seconds{")]
             lags = [v for name, v in now.items() if name.startswith("footfall_lag_records{")]
             waiting = [v for name, v in now.items() if name.startswith("footfall_sink_waiting_rows{")]
+            unsettled = sum(v for name, v in now.items() if name.startswith("footfall_waiting_events"))
             return (
                 len(marks) == len(lags) == partitions
                 and min(marks) >= seal
                 and not any(lags)
                 and len(waiting) == 2
                 and not any(waiting)
+                and unsettled <= partitions  # the sentinels
             )
 
         calm: list[float] = []
