@@ -377,7 +377,9 @@ def _add_steps(pattern: Pattern, steps: list[_Step], bit_of: BitOf) -> int:
             kill_next |= 1 << bit
             continue
         contiguity = _CONTIGUITY[stage.contiguity]
-        steps.append((kill, kill_next, _wants(kill, kill_next, bit, contiguity), bit, taker, contiguity, True))
+        steps.append(
+            (kill, kill_next, _wants(kill, kill_next, bit, contiguity), bit, taker, contiguity, True)
+        )
         kill = kill_next = 0
         # What a stage after a loop forbids is forbidden from the loop's first event on.
         inner_kill = sum({1 << bit_of(condition) for condition in _forbidden_after(stages, number)})
