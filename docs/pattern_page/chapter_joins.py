@@ -34,7 +34,8 @@ def _any() -> Pattern:
 ABSENCES = Chapter(
     "What must not come",
     "These stages take no event. In the pictures, an event that the pattern forbids is red. What `not_followed_by` "
-    "forbids must not come in between: an event that the next stage takes isn't, even if it is of the forbidden kind, too.",
+    "forbids must not come in between: an event that the next stage takes isn't, even if it is of the forbidden kind, "
+    "too.",
 )
 
 
