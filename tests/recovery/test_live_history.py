@@ -293,6 +293,15 @@ def _has_crossed(case: LiveCase, leg: Started, crossed: int, past: Past) -> bool
     return _crossings(case, leg) > crossed or _has_moved(case, leg, past.records)
 
 
+def _is_late(value: bytes, past: Past) -> bool:
+    """Whether the record was late in the past, or no event at all."""
+    late = past.whole.rows["late_events"]["message_id"].to_list()
+    try:
+        return json.loads(value)["message_id"] in late
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
 def test_a_run_that_begins_with_files_goes_on_with_the_topic(
     tmp_path: Path, kafka: KafkaBroker, past: Past
 ) -> None:
@@ -304,7 +313,9 @@ def test_a_run_that_begins_with_files_goes_on_with_the_topic(
     for partition in range(PARTITIONS):
         values = [each.value for each in read if each.partition == partition]
         handover = int(PAST * len(values))
-        # A visitor's records are in one file each, and the last of them in the topic too.
+        # A visitor's records are in one file each, and the last of them in the topic too: a late one would count twice.
+        while any(_is_late(value, past) for value in values[handover - REPEATED : handover]):
+            handover -= 1
         file = tmp_path / f"past-{partition}.ndjson"
         file.write_bytes(b"".join(value + b"\n" for value in values[:handover]))
         arguments += ["--from-history", file]
