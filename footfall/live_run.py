@@ -387,7 +387,8 @@ class LiveRun:
 
 def _read_patterns(settings: Settings) -> PatternFolder | FootfallError:
     """What the folder of patterns holds, or what is wrong with it: a run that goes on doesn't end of that."""
+    folder = settings.pattern_folder
     try:
-        return read_folder(settings.pattern_folder)
-    except PatternFilesError as error:
+        return read_folder(folder)
+    except (PatternFilesError, UsageError) as error:  # the latter: it holds none, or is gone
         return error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from control_records import control_record
+from hand_clock import Hand
 
 from footfall.control_log import ControlLog
 from footfall.control_record import ControlRecord, standing_records
@@ -45,16 +46,6 @@ class Topic(ControlTopic):
     @property
     def numbers(self) -> list[int]:
         return [record.number for record in self.written]
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

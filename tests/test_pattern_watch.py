@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hand_clock import Hand
 
 from footfall.content import content_folder
 from footfall.errors import PatternFilesError
@@ -13,16 +14,6 @@ from footfall.pattern_watch import PatternWatch
 
 HEAD = "from footfall import Pattern, TriggerRule, event\n"
 ONE = HEAD + 'one = Pattern("one").begin("a", event == "a")\n'
-
-
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
