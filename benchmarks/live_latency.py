@@ -1,9 +1,11 @@
 """Latency of early triggers: from the producer's call to the message on the topic `triggers`, with a real broker.
 
-    python benchmarks/live_latency.py [--rate N] [--seconds N] [--workers N] [--shards N] [--json] [-- FLAG ...]
+    python benchmarks/live_latency.py [--rate N] [--seconds N] [--workers N] [--shards N]
+                                     [--patterns FOLDER] [--json] [-- FLAG ...]
 
 A process produces at a steady rate, keyed by visitor, to ten partitions that the broker dates; `footfall live` has all
-shipped patterns and rules, snapshots every 10 s, lateness 5 s and an embedded store. Two more rules are early, on
+shipped patterns and rules (or those of `--patterns`, such as the three of `benchmarks/journey1_patterns`), snapshots
+every 10 s, lateness 5 s and an embedded store. Two more rules are early, on
 patterns whose matches wait neither for a trailing absence nor for an earlier partial match: one of a single event
 (`service_completed`), one of two events of a visitor within 10 s. A message's id carries the time at which it was
 handed to the producer; what a consumer gets is dated as it comes. So the figures hold the producer's linger (5 ms), two
@@ -30,22 +32,25 @@ from rich.table import Table
 
 P50_MS, P99_MS = 100.0, 500.0
 _RATE = 10_000
-_PATTERNS = '''"""All shipped patterns and rules, and two early rules."""
+_PATTERNS = '''"""All patterns and rules of a folder, and two early rules."""
+
+from pathlib import Path
 
 from footfall import Pattern, event
 from footfall.pattern_files import read_folder
 from footfall.trigger_rule import TriggerRule
 
-_shipped = read_folder()
-globals().update({pattern.name: pattern for pattern in _shipped.patterns})
-globals().update({f"rule_{rule.name}": rule for rule in _shipped.rules})
+_others = read_folder(FOLDER)
+globals().update({pattern.name: pattern for pattern in _others.patterns})
+globals().update({f"rule_{rule.name}": rule for rule in _others.rules})
 price_then_booking = (
     Pattern("price_then_booking", "A price was checked, and a booking begun within 10 s")
     .begin("checked", event == "price_checked")
     .followed_by("started", event == "booking_started")
     .within("10 s")
 )
-thanks = TriggerRule("thanks", pattern="service_completed", action="thank", kind="early")
+service_done = Pattern("service_done", "A service was completed").begin("completed", event == "service_completed")
+thanks = TriggerRule("thanks", pattern="service_done", action="thank", kind="early")
 greet = TriggerRule("greet", pattern="price_then_booking", action="greet", kind="early")
 '''
 _RULES = ("thanks", "greet")
@@ -137,7 +142,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The whole: broker, flow, production, and what came of it."""
     with Stage(folder) as stage:
         topic = stage.input_topic("events")
-        patterns = stage.patterns("latency", _PATTERNS)
+        others = f"Path({str(arguments.patterns.resolve())!r})" if arguments.patterns else ""
+        patterns = stage.patterns("latency", _PATTERNS.replace("FOLDER", others))
         shards = ("--shards", arguments.shards) if arguments.shards else ()
         listener = Listener(stage.broker.bootstrap)
         try:
@@ -245,6 +251,7 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--shards", type=int, default=0, help="the setting's default if left out")
+    parser.add_argument("--patterns", type=Path, metavar="FOLDER", help="the shipped ones if left out")
     parser.add_argument("--store", default="", help="a DSN, or none; an embedded one of its own if left out")
     parser.add_argument("--folder", type=Path, help="where to put all; a temporary folder if left out")
     parser.add_argument("--json", action="store_true")
