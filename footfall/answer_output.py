@@ -15,11 +15,25 @@ from footfall.control_table import control_rows
 from footfall.input import Letters
 from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import PartitionDone, ShardDone, Tell
+from footfall.scoring.score_rows import ScoreRows
 from footfall.shard import Settled
 from footfall.sink import Sink
-from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import (
+    CONTROLS,
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    MODEL_QUALITY,
+    OUTCOMES,
+    PREDICTIONS,
+    SCORES,
+    SESSIONS,
+    TRIGGERS,
+    Table,
+)
 
-Outgoing = Settled | Letters
+Outgoing = Settled | Letters | ScoreRows
 Item = tuple[str, Outgoing]
 
 
@@ -53,6 +67,10 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
         """Hand rows to the sinks; they block only when they are full."""
         self._write_controls()
         for value in values:
+            if isinstance(value, ScoreRows):
+                for table in (SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY):
+                    self._write(table, value.of(table))
+                continue
             if isinstance(value, Letters):
                 self._write(LATE_EVENTS, value.late)
                 self._write(DEAD_LETTERS, value.dead)

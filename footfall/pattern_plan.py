@@ -106,6 +106,7 @@ class PatternPlan:
         table: `ROW` records, one for each pattern of the loops.
         numbers: the pattern's number for each row of `table`.
         interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
+        carried: further event columns that the rows carry.
         sees_all: 0 if an event outside `interest` changes nothing; 1 if it may end or advance a partial match
             that there is; 2 if it may also begin one.
     """
@@ -126,6 +127,7 @@ class PatternPlan:
     numbers: npt.NDArray[np.int32]
     interest: npt.NDArray[np.uint64]
     sees_all: int
+    carried: frozenset[str]
     _masks: tuple[ConditionMasks, ...] = field(repr=False)
 
     @classmethod
@@ -135,11 +137,13 @@ class PatternPlan:
         reserved: Sequence[Expression] = (),
         limit: int | None = MOST_PARTIALS,
         later: Sequence[PatternSet] = (),
+        carried: frozenset[str] = frozenset(),
     ) -> "PatternPlan":
         """Compile patterns; `reserved` are conditions that others want evaluated, in bits 0, 1, 2 ….
 
         `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
-        `later` are the sets that come into force after these, one after the other.
+        `later` are the sets that come into force after these, one after the other. `carried` are event columns that
+        the rows shall carry, too.
 
         Raises:
             PatternError: a pattern isn't whole, or two of a set have one name.
@@ -187,7 +191,7 @@ class PatternPlan:
                 names.get(number) or pattern.stage_names() for number, pattern in enumerate(ordered)
             ),
             columns=values.event_columns().union(
-                outputs.columns, same_fields, *(word.columns for word in masks)
+                outputs.columns, same_fields, carried, *(word.columns for word in masks)
             ),
             automata=automaton_plan,
             outputs=outputs,
@@ -196,6 +200,7 @@ class PatternPlan:
             numbers=np.array(loops.numbers, np.int32),
             interest=_interest(step_table, table, len(masks)),
             sees_all=_sees_all(step_table),
+            carried=carried,
             _masks=masks,
         )
 
@@ -206,7 +211,7 @@ class PatternPlan:
             PatternError: as for `compile`.
         """
         first, *others = self.sets
-        return PatternPlan.compile(first.patterns, first.reserved, self.automata.limit, (*others, later))
+        return PatternPlan.compile(first.patterns, first.reserved, self.automata.limit, (*others, later), self.carried)
 
     @property
     def reserved(self) -> tuple[Expression, ...]:
@@ -290,7 +295,7 @@ class PatternPlan:
     @property
     def row_columns(self) -> frozenset[str]:
         """The event columns that the rows of events need on their way to and in the shards."""
-        return self.automata.columns | self.outputs.columns
+        return self.automata.columns | self.outputs.columns | self.carried
 
     def masks(self, frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
         """For each row of a frame with `columns` its mask; shape (rows, words)."""
@@ -298,7 +303,8 @@ class PatternPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         first, *later = self.sets
-        return PatternPlan.compile, (first.patterns, first.reserved, self.automata.limit, tuple(later))
+        made_from = (first.patterns, first.reserved, self.automata.limit, tuple(later), self.carried)
+        return PatternPlan.compile, made_from
 
 
 class _Loops:

@@ -13,6 +13,7 @@ from footfall.control_record import ControlRecord, require_history, standing_rec
 from footfall.errors import ControlError, MissingStoreError, StoreError, UsageError
 from footfall.input_source import is_kafka, is_store
 from footfall.pattern_files import read_folder
+from footfall.scoring.score_model import ScoreModel
 from footfall.settings import Settings, redacted
 
 _OWNER_WAIT = 30.0
@@ -43,6 +44,21 @@ def pattern_history(place: str | Path | None, settings: Settings) -> tuple[Contr
         return require_history(standing_records(_from_file(path)), str(path))
     found = read_folder(path)
     return (ControlRecord(0, None, found.patterns, found.rules, {}, 0),)
+
+
+def score_models(settings: Settings) -> tuple[ScoreModel, ...]:
+    """The models that score in a run: those of its folder of patterns, or the shipped ones where it has none.
+
+    Raises:
+        PatternFilesError: the folder's files are wrong.
+    """
+    place = settings.patterns
+    if not settings.scores:
+        return ()
+    if isinstance(place, str) and (is_kafka(place) or is_store(place)):
+        return read_folder(None).models
+    path = None if place is None else Path(place)
+    return read_folder(None if path is not None and path.is_file() else path).models
 
 
 def _from_topic(place: str, settings: Settings) -> tuple[ControlRecord, ...]:

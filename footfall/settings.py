@@ -253,6 +253,18 @@ class Settings:
             fixes_answers=True,
         ),
     )
+    scores: bool = field(
+        default=True,
+        metadata=_facts(kinds.switch(), "whether the models of the patterns' folder score", fixes_answers=True),
+    )
+    tick: int = field(
+        default=120 * _S,
+        metadata=_facts(
+            kinds.duration(_S, _D),
+            "models learn in steps of so much event time; at least lateness and idle bound together",
+            fixes_answers=True,
+        ),
+    )
     partition_check: int = field(
         default=30 * _S,
         metadata=_facts(

@@ -27,8 +27,10 @@ from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowPool, RowStore
+from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
 from footfall.run_messages import ShardDone, ShardStatus
-from footfall.sessions import SessionSettings, SessionTracker, superseded
+from footfall.profiles import session_starts
+from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.shard_clock import ShardClock
 from footfall.shard_totals import ShardTotals
 from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
@@ -38,7 +40,7 @@ from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 6
+STATE_VERSION = 7
 
 _NO_MATCHES = MATCHES.empty()
 _NO_SESSIONS = SESSIONS.empty()
@@ -64,6 +66,7 @@ class ShardSettings:
         releases: the end of all partitions closes open sessions and releases absences; else what is open stays so.
         idle_bound: as the partitions' clocks have it, in ms.
         triggers: the trigger rules; None where there are none.
+        scores: features and models; None where nothing is scored.
         settle_step: a round settles once its watermark has moved on by this much (ms); more than 1 saves work where
             batches are small. What settles, and what it proves, doesn't depend on it.
     """
@@ -79,6 +82,7 @@ class ShardSettings:
     idle_bound: int = 60_000
     triggers: TriggerSettings | None = None
     settle_step: int = 1
+    scores: ScoreSettings | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +94,7 @@ class Settled:
     matches: pl.DataFrame
     triggers: pl.DataFrame = field(default_factory=TRIGGERS.empty)
     done: ShardDone | None = None
+    scoring: ShardScoring | None = None
 
 
 @compiled
@@ -146,6 +151,7 @@ class Shard:
     visitors: VisitorTable = field(default_factory=VisitorTable)
     sessions: SessionTracker = field(init=False)
     triggers: ShardTriggers | None = field(init=False)
+    scores: ShardScores | None = field(init=False)
     matcher: Matcher = field(default_factory=Matcher)
     automata: AutomatonMatcher = field(default_factory=AutomatonMatcher)
     rows: RowStore = field(default_factory=RowStore)
@@ -157,6 +163,8 @@ class Shard:
         self.sessions = SessionTracker(self.settings.sessions)
         rules = self.settings.triggers
         self.triggers = None if rules is None else ShardTriggers(rules, self.name)
+        scores = self.settings.scores
+        self.scores = None if scores is None else ShardScores(scores, self.name, self.settings.plan.bit)
         self.clock = ShardClock.of(self.settings.partitions, untold=bool(self.settings.history))
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
 
@@ -172,6 +180,8 @@ class Shard:
             self.triggers = ShardTriggers(triggers, self.name)
         elif triggers is not None and self.triggers is not None:
             self.triggers.go_on_with(triggers)
+        if self.scores is not None:
+            self.scores.go_on_with(plan.bit)
         self._fit_to_plan(generation)
 
     def _fit_to_plan(self, generation: int) -> None:
@@ -285,7 +295,8 @@ class Shard:
         earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
         due = self.sessions.next_due, self.matcher.next_due, self.automata.next_due
         triggers = FOREVER if self.triggers is None else self.triggers.next_due
-        return min(earliest, *due, triggers) > until
+        scores = FOREVER if self.scores is None else self.scores.next_due
+        return min(earliest, *due, triggers, scores) > until
 
     def _settle(self, until: int, told: Told, *, at_end: bool = False) -> Settled:
         self.settled = until
@@ -349,6 +360,14 @@ class Shard:
                 self._of_rules(match_frame),
                 at_end=at_end,
             )
+        scoring = None
+        if self.scores is not None:
+            masks = np.column_stack([events["mask"], lanes[:, len(plan.same_fields) :]])
+            round_ = SettledRound(
+                events, dropped, self._begins(touched, closed, since, due), masks, rows, taken, touched.size,
+                closed, matches.records, plan.patterns, pool, until,
+            )  # fmt: skip
+            scoring = self.scores.settle(round_, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
         self.totals.events += due - int(dropped.sum())
@@ -358,7 +377,15 @@ class Shard:
         self.totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
         self.totals.count_matches(matches.records, [pattern.name for pattern in plan.patterns], at_end=at_end)
         kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
-        return Settled(kept, session_part.rows, match_frame, triggers, self._last_word() if at_end else None)
+        done = self._last_word() if at_end else None
+        return Settled(kept, session_part.rows, match_frame, triggers, done, scoring)
+
+    def _begins(
+        self, touched: npt.NDArray[np.int64], closed: ClosedSessions, since: int, count: int
+    ) -> npt.NDArray[np.bool_]:
+        """Which of a round's events begin a session."""
+        firsts = take_records(self.visitors.records, touched)["first_row"]
+        return session_starts(np.concatenate([closed.records["first_row"], firsts]), since, count)
 
     def _warn_of_limit(self) -> None:
         """Say of each pattern, once, that its limit has cost partial matches."""
@@ -492,6 +519,7 @@ class Shard:
             "rows": self.rows,
             "early": self.early,
             "trigger_state": None if self.triggers is None else self.triggers.snapshot(),
+            "score_state": None if self.scores is None else self.scores.snapshot(self.settled),
             "totals": self.totals,
             "limited": self.limited,
         }
@@ -523,6 +551,9 @@ class Shard:
             )
         if shard.triggers is not None and kept is not None:
             shard.triggers.restore(kept)
+        scored = parts.pop("score_state")
+        if shard.scores is not None and scored is not None:
+            shard.scores.restore(scored)
         for name, value in parts.items():
             setattr(shard, name, value)
         shard._fit_to_plan(generation)

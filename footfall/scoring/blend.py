@@ -1,0 +1,202 @@
+"""A logistic regression over the log-odds of several binned linear models, each of which learns in its own way.
+
+A slow and a fast learner with different edges and crosses are right about different things, and one never knows before
+which rate suits a stream. The blend learns how much to trust each, and scales their log-odds, which also keeps the
+probabilities calibrated. It is River's `LogisticRegression` with `AdaGrad` once more, its features the members'
+log-odds before the row was learnt, its weights at first the same for each.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from footfall.errors import UsageError
+from footfall.scoring.binned_linear import (
+    BinnedLinear,
+    BinnedLinearParameters,
+    BinnedLinearPredictor,
+    check_labels,
+    means,
+)
+from footfall.scoring.binned_loops import INTERCEPT, LOG, POISSON, Rates, blend_learn_rows, blend_raw_rows
+from footfall.scoring.feature_column import FeatureColumn
+from footfall.scoring.learner import Changes, Floats, LearnerState
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlendParameters:
+    """What is blended, and how; the defaults are chosen by measurement.
+
+    Attributes:
+        members: the models, of one loss and unit.
+        rate: AdaGrad's learning rate of the blend.
+        eps: what its sums of squares begin at.
+        intercept_rate: the intercept's constant learning rate.
+    """
+
+    members: tuple[BinnedLinearParameters, ...]
+    rate: float = 0.05
+    eps: float = 1.0
+    intercept_rate: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise UsageError("a blend has members; give it one at least")
+        if len({(member.loss, member.unit) for member in self.members}) > 1:
+            raise UsageError("the members of a blend have one loss and one unit")
+        if min(self.rate, self.eps) <= 0 or self.intercept_rate < 0:
+            raise UsageError(f"a blend's rates and eps are above zero: {self}")
+
+    @property
+    def rates(self) -> Rates:
+        """As the loops take them."""
+        first = self.members[0]
+        return Rates(
+            POISSON if first.loss == "poisson" else LOG,
+            float(self.rate),
+            float(self.eps),
+            float(self.intercept_rate),
+            0.0,
+            float(first.clip),
+            float(first.unit),
+        )
+
+
+class BlendPredictor:
+    """Predicts with the parameters that a `Blend` has published; see `Predictor`.
+
+    Attributes:
+        members: the predictors of its members.
+        parameters: the intercept, then a weight for each member.
+    """
+
+    def __init__(self, members: Sequence[BinnedLinearPredictor], declared: BlendParameters) -> None:
+        self.members = tuple(members)
+        self.declared = declared
+        self.rates = declared.rates
+        self.parameters: Floats = np.zeros(1 + len(self.members))
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """How many rows its parameters have been learnt from."""
+        return self._version
+
+    def predict(self, rows: Floats) -> Floats:
+        """Predict each row."""
+        return means(self.raw(rows), self.rates)
+
+    def raw(self, rows: Floats) -> Floats:
+        """Each row's raw prediction: log-odds, or the logarithm of the value in its unit."""
+        raws = np.column_stack([member.raw(rows) for member in self.members])
+        out = np.empty(raws.shape[0])
+        blend_raw_rows(raws, self.parameters, out)
+        return out
+
+    def contributions(self, rows: Floats) -> Floats:
+        """What each column adds, shape (rows, columns): the members', weighted as they are blended."""
+        out = np.zeros(rows.shape)
+        for weight, member in zip(self.parameters[1:], self.members, strict=True):
+            out += weight * member.contributions(rows)
+        return out
+
+    @property
+    def average(self) -> float:
+        """The raw prediction of the average row learnt."""
+        weighted = zip(self.parameters[1:], self.members, strict=True)
+        return float(self.parameters[INTERCEPT]) + sum(float(weight) * each.average for weight, each in weighted)
+
+    def apply(self, changes: Changes) -> None:
+        """Go over to the version of these changes."""
+        begin = 0
+        for vector in (self.parameters, *(member.parameters for member in self.members)):
+            low, high = np.searchsorted(changes.indices, [begin, begin + vector.size])
+            vector[changes.indices[low:high] - begin] = changes.values[low:high]
+            begin += vector.size
+        self._version = changes.version
+
+
+class Blend:
+    """The learner; see the module, and `Learner`."""
+
+    def __init__(self, columns: Sequence[FeatureColumn], declared: BlendParameters) -> None:
+        self.declared = declared
+        self.members = tuple(BinnedLinear(columns, member) for member in declared.members)
+        self.columns = self.members[0].columns
+        self.published = BlendPredictor([member.published for member in self.members], declared)
+        self.published.parameters[1:] = 1.0 / len(self.members)
+        self._squares: Floats = np.zeros(1 + len(self.members))
+        self._cut: Floats = np.zeros(self.published.parameters.size)
+
+    @property
+    def version(self) -> int:
+        """How many rows it has learnt."""
+        return self.members[0].version
+
+    @property
+    def kind(self) -> str:
+        """What its state belongs to."""
+        told = repr((self.declared, [member.kind for member in self.members]))
+        return f"blend/{_FORMAT}/{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    def predict(self, rows: Floats) -> Floats:
+        """Predict each row with what is learnt so far."""
+        return self.published.predict(rows)
+
+    def contributions(self, rows: Floats) -> Floats:
+        """What each column adds, shape (rows, columns)."""
+        return self.published.contributions(rows)
+
+    def learn(self, rows: Floats, labels: Floats) -> Floats:
+        """For each row in turn predict, then learn its label; what was predicted.
+
+        Raises:
+            ValueError: a label is none: not 0 or 1, or for values negative or not finite.
+        """
+        rates = self.published.rates
+        labels = check_labels(labels, rows.shape[0], self.declared.members[0].loss)
+        raws = np.column_stack([member.learn_raw(rows, labels) for member in self.members])
+        out = np.empty(rows.shape[0])
+        blend_learn_rows(raws, labels, rates, self.published.parameters, self._squares, out)
+        self.published._version = self.version  # noqa: SLF001 - its own predictor
+        return means(out, rates)
+
+    def predictor(self) -> BlendPredictor:
+        """A predictor that has applied nothing."""
+        return BlendPredictor([member.predictor() for member in self.members], self.declared)
+
+    def changes_since_cut(self) -> Changes:
+        """Cut: the parameters that have changed since the cut before; at the first one, all that aren't zero."""
+        now = self.published.parameters
+        changed = np.flatnonzero(now.view(np.int64) != self._cut.view(np.int64))
+        self._cut = now.copy()
+        indices, values, begin = [changed.astype(np.int32)], [now[changed]], now.size
+        for member in self.members:
+            cut = member.changes_since_cut()
+            indices.append(cut.indices + np.int32(begin))
+            values.append(cut.values)
+            begin += member.published.parameters.size
+        return Changes(self.version, np.concatenate(indices), np.concatenate(values))
+
+    def state(self) -> LearnerState:
+        """All that is learnt; what was cut is not part of it."""
+        parts = {
+            "parameters": self.published.parameters.copy(),
+            "squares": self._squares.copy(),
+            "members": tuple(member.state() for member in self.members),
+        }
+        return LearnerState(self.kind, self.version, parts)
+
+    def resume(self, state: LearnerState) -> None:
+        """Go on from a state; raises StateError if it is another learner's."""
+        state.require(self.kind)
+        for member, kept in zip(self.members, state.parts["members"], strict=True):
+            member.resume(kept)
+        self.published.parameters[:] = state.parts["parameters"]
+        self.published._version = state.version  # noqa: SLF001 - its own predictor
+        self._squares = state.parts["squares"].copy()
+        self._cut = np.zeros(self.published.parameters.size)

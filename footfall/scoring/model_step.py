@@ -1,0 +1,215 @@
+"""The one step that has the models of a run: it scores the moments of all shards, and learns from their labels.
+
+Time is cut into ticks. A moment in tick k is scored by models that have learnt the labels of all ticks up to k - 2, in
+the order (label time, visitor, prediction); so scores depend on the records alone, not on which shard or worker was
+quicker. The labels of a tick are learnt once every shard has settled the tick behind it, which leaves no moment behind
+that they mustn't be known to; until then a moment of a later tick waits.
+"""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from footfall.clock import FOREVER, NEVER
+from footfall.errors import StateError
+from footfall.record_log import RecordKind, RecordLog
+from footfall.record_table import RecordTable
+from footfall.scoring.feature_loops import LABEL, MOMENT
+from footfall.scoring.feature_plan import FeaturePlan
+from footfall.scoring.learner import Floats
+from footfall.scoring.prediction_loops import moved_scores, told
+from footfall.scoring.running_model import RunningModel
+from footfall.scoring.score_rows import Scored, ScoreRows, add_outcomes, add_quality, add_scored
+from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
+
+STATE_VERSION = 1
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Moments that haven't been scored yet, with their features and texts."""
+
+    moments: npt.NDArray[np.void]
+    rows: Floats
+    texts: pl.DataFrame
+
+    def at(self, places: npt.NDArray[np.int64]) -> "_Moments":
+        return _Moments(
+            self.moments[places], self.rows[places], self.texts[places] if self.texts.width else self.texts
+        )
+
+
+@dataclass(slots=True)
+class ModelStep:
+    """The state of a run's models; `snapshot` gives what a restart keeps.
+
+    Attributes:
+        settings: features, models and the length of a tick.
+        shards: the names of all shards.
+    """
+
+    settings: ScoreSettings
+    shards: tuple[str, ...]
+    models: list[RunningModel] = field(init=False)
+    until: dict[str, int] = field(default_factory=dict)
+    _last: RecordTable = field(init=False)
+    _moments: list[_Moments] = field(default_factory=list)
+    _labels: list[npt.NDArray[np.void]] = field(default_factory=list)
+    _logs: tuple[RecordLog[RecordTable], ...] | None = None
+
+    def __post_init__(self) -> None:
+        plan = self.settings.plan
+        self.models = [
+            RunningModel(model, columns) for model, columns in zip(plan.models, plan.columns, strict=True)
+        ]
+        self._last = RecordTable(told(max(len(self.models), 1)))
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """Features and models."""
+        return self.settings.plan
+
+    def take(self, parts: Sequence[ShardScoring]) -> ScoreRows:
+        """Take what shards have settled; rows of what that lets be scored and learnt."""
+        for part in parts:
+            self.until[part.shard] = max(part.until, self.until.get(part.shard, NEVER))
+            if part.moments.size:
+                self._moments.append(_Moments(part.moments, part.rows, _texts(part.texts)))
+            if part.labels.size:
+                self._labels.append(part.labels)
+        out = ScoreRows()
+        if len(self.until) < len(self.shards):
+            return out
+        # FOREVER would overflow; no event lies that late.
+        complete = (min(min(self.until.values()), FOREVER - 2) + 1) // self.settings.tick - 1
+        labels, ends = self._due_labels(complete - 1)
+        moments = self._due_moments(complete + 1)
+        at = first = 0
+        ticks = moments.moments["time"] // self.settings.tick
+        for end in ends:
+            tick = int(labels["time"][first]) // self.settings.tick
+            until = int(np.searchsorted(ticks, tick + 1, side="right"))
+            self._score(moments, at, until, out)
+            self._learn(labels[first:end], out)
+            at, first = until, end
+        self._score(moments, at, moments.moments.size, out)
+        return out
+
+    def _due_labels(self, last: int) -> tuple[npt.NDArray[np.void], list[int]]:
+        """The labels of all ticks up to that one in their order, and where each tick's end."""
+        if not self._labels:
+            return np.zeros(0, LABEL), []
+        labels = np.concatenate(self._labels)
+        ticks = labels["time"] // self.settings.tick
+        due, rest = labels[ticks <= last], labels[ticks > last]
+        self._labels = [rest] if rest.size else []
+        keys = ("id_low", "id_high", "low", "high", "time")
+        due = due[np.lexsort(tuple(due[name] for name in keys))]
+        ticks = due["time"] // self.settings.tick
+        return due, [*(np.flatnonzero(np.diff(ticks)) + 1).tolist(), *([due.size] if due.size else [])]
+
+    def _due_moments(self, last: int) -> _Moments:
+        """The moments of all ticks up to that one, in their order."""
+        if not self._moments:
+            return _Moments(np.zeros(0, MOMENT), np.zeros((0, len(self.plan.features))), pl.DataFrame())
+        moments = np.concatenate([each.moments for each in self._moments])
+        rows = np.concatenate([each.rows for each in self._moments])
+        texts = pl.concat([each.texts for each in self._moments])
+        whole = _Moments(moments, rows, texts)
+        ticks = moments["time"] // self.settings.tick
+        rest = np.flatnonzero(ticks > last)
+        self._moments = [whole.at(rest)] if rest.size else []
+        keys = ("id_low", "id_high", "low", "high", "time")
+        order = np.lexsort(tuple(moments[name] for name in keys))
+        return whole.at(order[ticks[order] <= last])
+
+    def _score(self, due: _Moments, start: int, end: int, out: ScoreRows) -> None:
+        if end <= start:
+            return
+        for number, model in enumerate(self.models):
+            places = start + np.flatnonzero((due.moments["models"][start:end] >> number) & 1)
+            if places.size:
+                self._score_model(number, model, due.at(places), out)
+
+    def _score_model(self, number: int, model: RunningModel, due: _Moments, out: ScoreRows) -> None:
+        found = model.predict(due.moments, due.rows)
+        scores, bands = model.scale(found.predicted[:, found.champion])
+        before = np.empty(scores.size)
+        last = self._last
+        last.reserve(scores.size)
+        moved_scores(
+            last.index, last.records, last.places, last.changed, due.moments, number, scores, bands,
+            model.model.changed_by, before,
+        )  # fmt: skip
+        if self.settings.wants_rows:
+            shown = np.flatnonzero(before != np.inf)
+            reasons = model.reasons(due.rows[shown])
+            own = model.own_rows(due.rows)
+            add_scored(
+                model, Scored(due.moments, own, due.texts, found, scores, bands, before, shown, reasons), out
+            )
+
+    def _learn(self, labels: npt.NDArray[np.void], out: ScoreRows) -> None:
+        for number, model in enumerate(self.models):
+            own = labels[labels["model"] == number]
+            if own.size:
+                model.learn(own)
+                if self.settings.wants_rows:
+                    add_outcomes(model, own, out)
+                    add_quality(model, int(own["time"][-1]), out)
+
+    def snapshot(self) -> bytes:
+        """The state as bytes."""
+        logs = self._open_logs()
+        settled = min(self.until.values(), default=NEVER)
+        state = {
+            "version": STATE_VERSION,
+            "models": {
+                model.model.name: model.state(None if logs is None else logs[number + 1], settled)
+                for number, model in enumerate(self.models)
+            },
+            "until": self.until,
+            "last": self._last if logs is None else logs[0].snapshot(self._last, settled),
+            "moments": self._moments,
+            "labels": self._labels,
+        }
+        return pickle.dumps(state, protocol=5)
+
+    def restore(self, state: bytes) -> None:
+        """Go on with what `snapshot` gave.
+
+        Raises:
+            StateError: it is of another version, or of other models.
+        """
+        kept = pickle.loads(state)  # noqa: S301 - it comes from this run's own state folder
+        names = [model.model.name for model in self.models]
+        if kept["version"] != STATE_VERSION or list(kept["models"]) != names:
+            raise StateError(
+                f"the kept models are {', '.join(kept['models'])} (version {kept['version']}), and the run has "
+                f"{', '.join(names)} (version {STATE_VERSION}): give it the models that it had, or begin anew with an "
+                "empty --state folder"
+            )
+        logs = self._open_logs()
+        for number, model in enumerate(self.models):
+            model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
+        self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
+        self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
+
+    def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:
+        folder = self.settings.folder
+        if self._logs is None and folder is not None:
+            contents = self.settings.contents
+            size = max(len(self.models), 1)
+            kinds = [RecordKind("told", lambda: RecordTable(told(size)), contents)]
+            kinds += [model.kind(contents) for model in self.models]
+            self._logs = tuple(RecordLog.of_shard(Path(folder), "models", kind) for kind in kinds)
+        return self._logs
+
+
+def _texts(texts: pl.DataFrame | None) -> pl.DataFrame:
+    return pl.DataFrame() if texts is None else texts
