@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -34,11 +35,13 @@ WARM_UP_DAYS = 20
 
 def sessions(path: Path) -> pl.DataFrame:
     """One row a session, in order: visitor, start, last (ms), counts of it, and sums over the visitor's sessions."""
-    schema = {
-        "visitor_id": pl.String, "event": pl.String, "event_time": pl.String, "path": pl.String,
-        "utm_source": pl.String, "referrer": pl.String, "user_agent": pl.String, "value": pl.Float64,
-        "utm_campaign": pl.String, "properties": pl.Struct({"percent": pl.Float64}),
-    }  # fmt: skip
+    texts = (
+        "visitor_id", "event", "event_time", "path", "utm_source", "utm_campaign", "referrer", "user_agent",
+    )  # fmt: skip
+    schema = pl.Schema(
+        {name: pl.String() for name in texts}
+        | {"value": pl.Float64(), "properties": pl.Struct({"percent": pl.Float64()})}
+    )
     events = (
         pl.scan_ndjson(path, schema=schema)
         .with_columns(
@@ -48,7 +51,11 @@ def sessions(path: Path) -> pl.DataFrame:
         .collect()
         .sort("visitor_id", "at")
     )
-    path_starts = {"service": "/services/", "review": "/(reviews|branches/)", "help": "/(faq|branches$|account)"}
+    path_starts = {
+        "service": "/services/",
+        "review": "/(reviews|branches/)",
+        "help": "/(faq|branches$|account)",
+    }
     events = events.with_columns(
         ((pl.col("at") - pl.col("at").shift(1).over("visitor_id")).fill_null(GAP + 1) > GAP)
         .cum_sum()
@@ -63,6 +70,7 @@ def sessions(path: Path) -> pl.DataFrame:
     table = (
         events.group_by("session", maintain_order=True)
         .agg(
+            *counts,
             pl.col("visitor_id").first(),
             pl.col("at").first().alias("start"),
             pl.col("at").last().alias("last"),
@@ -75,9 +83,10 @@ def sessions(path: Path) -> pl.DataFrame:
                 pl.col("utm_campaign").drop_nulls().first().fill_null("-"),
             ),
             phone=pl.col("user_agent").drop_nulls().first().str.contains("Mobile"),
-            *counts,
         )
-        .with_columns(source=pl.col("source").rank("dense").cast(pl.Int32), length=pl.col("last") - pl.col("start"))
+        .with_columns(
+            source=pl.col("source").rank("dense").cast(pl.Int32), length=pl.col("last") - pl.col("start")
+        )
     )
     summed = ["events", "length", "spent", *COUNTED]
     return table.with_columns(
@@ -118,7 +127,7 @@ def boosting() -> HistGradientBoostingClassifier:
     )  # fmt: skip
 
 
-def features(rows: pl.DataFrame) -> np.ndarray:
+def features(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
     """What the model sees: numbers of the latest session, of all and of the one before, recency, source, device."""
     hidden = {"visitor_id", "moment", "time", "label", "horizon_ms", "probability", "outcome", "state", "at"}
     hidden |= {"session", "start", "last", "first", "day", "visitor_id_right"}

@@ -28,12 +28,13 @@ from footfall.kafka_refusals import FOR_GOOD, LOGIN_FAULTS, NO_TOPIC, PURGED, re
 from footfall.messages import CONTRACT_BY_TABLE, encoded_messages
 from footfall.run_messages import SinkStatus, Tell
 from footfall.sink import Sink, fitting
-from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SCORES, SESSIONS, TRIGGERS, Table
 from footfall.topics import TOPIC_NAME
 
 ROUTES: Mapping[str, str] = {
     SESSIONS.name: "sessions",
     MATCHES.name: "matches",
+    SCORES.name: "scores",
     LATE_EVENTS.name: "late",
     DEAD_LETTERS.name: "dead",
 }
@@ -496,4 +497,8 @@ def _keys(table: Table, frame: pl.DataFrame) -> list[str]:
     if table.name == DEAD_LETTERS.name:
         places = zip(frame["source_partition"].to_list(), frame["source_offset"].to_list(), strict=True)
         return [f"{partition}:{offset}" for partition, offset in places]
+    if table.name == SCORES.name:
+        # The topic is compacted: the newest score of one model isn't to take the place of another's.
+        named = zip(frame["visitor_id"].to_list(), frame["model"].to_list(), strict=True)
+        return [f"{visitor} {model}" for visitor, model in named]
     return frame["visitor_id"].to_list()

@@ -45,6 +45,14 @@ class ProfileLog:
         """
         self._records.write_ahead(profiles.table)
 
+    def begin_snapshot(self, profiles: Profiles) -> None:
+        """Begin what `snapshot` does, which must follow, while other logs of the shard do the same.
+
+        Raises:
+            StateError: the folder can't be written.
+        """
+        self._records.begin_snapshot(profiles.table)
+
     def snapshot(self, profiles: Profiles) -> LogReference:
         """Make the profiles durable; what the shard's snapshot has to hold of them.
 

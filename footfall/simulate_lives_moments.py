@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 import numpy as np
 
-from footfall.simulate_lives_plan import LivesPlan
+from footfall.simulate_lives_plan import DAY_MS, LivesPlan
 from footfall.simulate_lives_states import State
-from footfall.simulate_lives_truth import DAY_MS, SiteClock, Truth
+from footfall.simulate_lives_truth import SiteClock, Truth
 from footfall.simulate_records import IsoTimes
 
 DAYS_AFTER = (1, 3, 7, 14, 21, 27)
@@ -61,7 +61,7 @@ class TrueMoment(msgspec.Struct):
         label: `lead` (an order comes within the horizon) or `churn` (no event does).
         probability: that of the label at that time, given the hidden state.
         outcome: what came; None where the horizon reaches beyond the simulation's end.
-        state: the hidden state. source, device: the visitor's.
+        state: the hidden state.
     """
 
     visitor_id: str
@@ -95,9 +95,7 @@ class Moments:
         """Take the moment of an order; `state` is the one after it, `next_visit` the time of the next, ms."""
         self._put(_Moment(at, life.number, _ORDER, life, state, next_visit))
 
-    def silence(
-        self, life: Known, last: int, path: list[tuple[float, int]], next_visit: float
-    ) -> bool:
+    def silence(self, life: Known, last: int, path: list[tuple[float, int]], next_visit: float) -> bool:
         """Take the moments between an event and the next visit.
 
         Args:

@@ -22,7 +22,15 @@ _BEFORE = {
 }
 _FLOOD = 0.4
 """The share of newcomers that the discount campaign brings after the change; the others keep their proportions."""
-_ON_PHONE = {"social": 0.85, "discount": 0.8, "paid": 0.6, "organic": 0.55, "referral": 0.55, "email": 0.45, "direct": 0.4}
+_ON_PHONE = {
+    "social": 0.85,
+    "discount": 0.8,
+    "paid": 0.6,
+    "organic": 0.55,
+    "referral": 0.55,
+    "email": 0.45,
+    "direct": 0.4,
+}
 _QUALITY = {
     "email": (0.2, 0.5, 0.3),
     "direct": (0.25, 0.5, 0.25),
@@ -50,10 +58,8 @@ _PLACES = {traits: place for place, traits in enumerate(TRAITS)}
 
 def newcomer(random: Random, *, changed: bool) -> int:
     """The traits of somebody new, as their place in `TRAITS`; `changed` if the change of behaviour has come."""
-    if changed and random.random() < _FLOOD:
-        source = "discount"
-    else:
-        source = _one_of(random, tuple(_BEFORE.items()))
+    flooded = changed and random.random() < _FLOOD
+    source = "discount" if flooded else _one_of(random, tuple(_BEFORE.items()))
     device = "phone" if random.random() < _ON_PHONE[source] else "desktop"
     quality = _one_of(random, tuple(enumerate(_QUALITY[source])))
     return _PLACES[Traits(source, device, quality)]
@@ -86,4 +92,3 @@ def _one_of(random: Random, shares: tuple[tuple[T, float], ...]) -> T:
         if left < 0:
             return choice
     return shares[0][0]
-

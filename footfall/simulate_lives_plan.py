@@ -7,10 +7,10 @@ from pathlib import Path
 
 from footfall.errors import SettingsError
 from footfall.simulate_files import OutputPaths, output_paths
-from footfall.simulate_lives_truth import DAY_MS
 from footfall.simulate_plan import MONDAY
 from footfall.simulate_records import RecordFormat
 
+DAY_MS = 86_400_000
 _PLANTS = re.compile(r"\.plants\.ndjson$")
 
 
@@ -22,7 +22,7 @@ class LivesPlan:
         visitors: how many people come for the first time within the duration.
         duration: how long the site is watched, ms. Visits under way at its end are cut off.
         change_at: after how many days what people do begins to mean other things; None: never.
-        lead_days: horizon of the lead label, days. churn_days: that of the churn label.
+        lead_days: horizon of the lead label, days; churn_days: that of the churn label.
         start: when it begins, ms since 1970 (UTC).
         seed: what all chance comes from.
         dirty: malformed records, as a share of the good ones, which they come on top of.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from itertools import product
-from math import log
+from math import log, sqrt
 from random import Random
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ class _Habits:
 
 _HABITS = {
     State.BROWSING: _Habits(
-        0.22, 0.001, {State.CONSIDERING: 0.008, State.GONE: 0.055}, {State.CONSIDERING: 0.07, State.GONE: 0.12}
+        0.22, 0.001, {State.CONSIDERING: 0.008, State.GONE: 0.075}, {State.CONSIDERING: 0.06, State.GONE: 0.03}
     ),
     State.CONSIDERING: _Habits(
         0.45, 0.012, {State.READY: 0.02, State.BROWSING: 0.06, State.GONE: 0.025},
@@ -81,11 +81,19 @@ _HABITS = {
 }  # fmt: skip
 _AT_FIRST = {State.BROWSING: 0.76, State.CONSIDERING: 0.19, State.READY: 0.05}
 
-SOURCES = {"organic": 1.0, "paid": 1.15, "social": 0.6, "email": 1.5, "direct": 1.2, "referral": 0.9, "discount": 0.7}
+SOURCES = {
+    "organic": 1.0,
+    "paid": 1.15,
+    "social": 0.6,
+    "email": 1.5,
+    "direct": 1.2,
+    "referral": 0.9,
+    "discount": 0.7,
+}
 """How visitors find the site, and how keen they are."""
 DEVICES = {"desktop": 1.25, "phone": 0.85}
 """What they come with, and how keen they are."""
-_KEEN_BY_QUALITY = (0.55, 1.0, 1.6)
+_KEEN_BY_QUALITY = (0.65, 1.0, 1.4)
 _LAPSES_BY_QUALITY = (1.4, 1.0, 0.7)
 _ONE_TIME = {"social": 0.45, "paid": 0.3, "discount": 0.65}
 _ONE_TIME_USUALLY = 0.12
@@ -152,7 +160,7 @@ def rates_of(traits: Traits) -> LifeRates:
 def _pull(to: State, keen: float, lapses: float) -> float:
     """How much more often a state is moved to."""
     if to in {State.CONSIDERING, State.READY, State.RETURNING}:
-        return keen**0.5
+        return sqrt(keen)
     return lapses if to in {State.LAPSING, State.GONE} else 1.0
 
 
@@ -164,9 +172,9 @@ class Chances:
     """Draws what a life does, from the rates; one for all visitors of the same traits."""
 
     def __init__(self, rates: LifeRates) -> None:
-        self._leaves = (rates.moves.sum(axis=1) + rates.visits).tolist()
-        self._visits = rates.visits.tolist()
-        self._orders = rates.orders.tolist()
+        self._leaves: list[float] = (rates.moves.sum(axis=1) + rates.visits).tolist()
+        self._visits: list[float] = rates.visits.tolist()
+        self._orders: list[float] = rates.orders.tolist()
         self._moves = [_running(row) for row in rates.moves]
         self._turns = [_running(row) for row in rates.turns]
         self._after_order = _running(rates.after_order)

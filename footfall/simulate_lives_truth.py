@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import expm
 
+from footfall.simulate_lives_plan import DAY_MS
 from footfall.simulate_lives_states import TRAITS, Matrix, State, rates_of
 from footfall.simulate_plan import busy
 
-DAY_MS = 86_400_000
 ORDER_AFTER_MS = tuple(round(90_000 * 1.2**step) for step in range(16))
 """How long after a visit's beginning its order can come."""
 _SLOT_MS = 900_000

@@ -63,9 +63,9 @@ BEFORE = {
     State.LAPSING: Behaviour(-0.5, 0.2, 0.15, 0.1, 0.004, 0.25, 9, help=0.3, anger=0.2),
 }
 AFTER = {
-    State.BROWSING: Behaviour(0.5, 0.45, 1.2, 0.12, 0.15, 0.35, 16, reviews=0.02),
-    State.CONSIDERING: Behaviour(0.9, 0.4, 0.5, 0.6, 0.06, 0.55, 22, reviews=0.15),
-    State.READY: Behaviour(1.4, 0.2, 0.1, 2.0, 0.03, 0.7, 28, reviews=0.55),
+    State.BROWSING: Behaviour(0.2, 0.5, 1.2, 0.08, 0.2, 0.3, 14, reviews=0.02),
+    State.CONSIDERING: Behaviour(1.0, 0.35, 0.4, 0.7, 0.05, 0.6, 24, reviews=0.15),
+    State.READY: Behaviour(1.5, 0.15, 0.1, 2.6, 0.02, 0.7, 28, reviews=0.6),
     State.CUSTOMER: Behaviour(0.3, 0.12, 0.3, 0.08, 0.06, 0.4, 16, help=0.45),
     State.RETURNING: Behaviour(1.2, 0.2, 0.1, 1.8, 0.03, 0.6, 24, reviews=0.5, help=0.1),
     State.LAPSING: Behaviour(-0.5, 0.2, 0.4, 0.1, 0.06, 0.25, 9, help=0.3, anger=0.2),
@@ -170,7 +170,9 @@ class _Visit:
         lasting = self._setting.leads_to is not State.LAPSING
         pick = self._chance()
         # Who never comes back comes for the rescue of data more often: that is dear, and done once.
-        service = SERVICES[8 + int(pick * 3)] if self._chance() < (0.05 if lasting else 0.65) else self._service()
+        service = (
+            SERVICES[8 + int(pick * 3)] if self._chance() < (0.05 if lasting else 0.65) else self._service()
+        )
         self._view(f"/services/{service[0]}")
         self._begin_booking(service)
         self._fill_in()
@@ -181,9 +183,7 @@ class _Visit:
         name, device, price = service
         facts = {"service": name, "device": device, "branch": self._one_of(BRANCHES)}
         value = round(price * exp(self._gauss(0.0, 0.25)), 2)
-        self.actions.append(
-            Action(at, "booking_completed", "/booking", "#confirm", None, None, value, facts)
-        )
+        self.actions.append(Action(at, "booking_completed", "/booking", "#confirm", None, None, value, facts))
 
     def _got_worse(self) -> bool:
         state, after = self._setting.state, self._setting.leads_to
@@ -211,7 +211,9 @@ class _Visit:
     def _check_price(self, service: tuple[str, str, float]) -> None:
         name, device, price = service
         facts = {"service": name, "device": device}
-        self._act("price_checked", self._seconds(5, 0.7), element="button.price", value=price, properties=facts)
+        self._act(
+            "price_checked", self._seconds(5, 0.7), element="button.price", value=price, properties=facts
+        )
 
     def _search(self) -> None:
         facts = {"query": self._service()[0].rpartition("/")[2].replace("-", " ")}
@@ -225,7 +227,12 @@ class _Visit:
 
     def _fill_in(self) -> None:
         for name in ("name", "phone", "preferred_time"):
-            self._act("form_field_changed", self._seconds(7, 0.6), element="form.booking", properties={"field": name})
+            self._act(
+                "form_field_changed",
+                self._seconds(7, 0.6),
+                element="form.booking",
+                properties={"field": name},
+            )
 
     def _click_in_anger(self) -> None:
         element, x = self._one_of(_ELEMENTS), 40 + int(self._chance() * 1_200)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,16 @@ def logs_of(root: Path) -> list[RecordLog[RecordTable]]:
     return [RecordLog.of_shard(root, "s0000-1", kind) for kind in (KIND, OTHER_KIND)]
 
 
+def references_of(
+    logs: list[RecordLog[RecordTable]], tables: list[RecordTable], number: int
+) -> list[LogReference]:
+    """A snapshot of both, which is begun with none, one or two of them."""
+    both = list(zip(logs, tables, strict=True))
+    for log, table in both[: number % 3]:
+        log.begin_snapshot(table)
+    return [log.snapshot(table, number) for log, table in both]
+
+
 def recover_from_kills(root: Path, steps: list[Move], data: st.DataObject) -> None:
     """Two tables side by side; the second one takes only every other step."""
     logs, tables = logs_of(root), [KIND.make(), OTHER_KIND.make()]
@@ -96,7 +106,7 @@ def recover_from_kills(root: Path, steps: list[Move], data: st.DataObject) -> No
     for number, (step, names) in enumerate(steps):
         concerned = list(zip(logs, tables, models, strict=True))[: 1 + number % 2]
         if step == "snapshot":
-            references = [log.snapshot(table, number) for log, table in zip(logs, tables, strict=True)]
+            references = references_of(logs, tables, number)
             snapshots.append((pickle.dumps(references), deepcopy(models)))
         elif step == "idle":
             idle()
@@ -152,6 +162,72 @@ def test_what_is_written_ahead_is_not_written_again(tmp_path: Path) -> None:
     before = path.stat().st_size
     assert log.snapshot(table).parts == ((path.name, before),)
     log.close()
+
+
+def test_logs_that_begin_their_snapshots_together_are_made_durable_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, both, lengths = os.fdatasync, Barrier(2), []
+
+    def together(descriptor: int) -> None:
+        both.wait(30)
+        lengths.append(os.fstat(descriptor).st_size)
+        plain(descriptor)
+
+    logs, tables = logs_of(tmp_path), [KIND.make(), OTHER_KIND.make()]
+    for number, table in enumerate(tables):
+        add(table, {}, range(number + 3), 1)
+    monkeypatch.setattr(os, "fdatasync", together)
+    for log, table in zip(logs, tables, strict=True):
+        log.begin_snapshot(table)
+    references = [log.snapshot(table) for log, table in zip(logs, tables, strict=True)]
+    assert sorted(lengths) == [reference.size for reference in references]
+    for log, reference, table in zip(logs, references, tables, strict=True):
+        assert all_of(log.restore(reference)) == all_of(table)
+        log.begin_snapshot(table)
+        log.close()
+    assert len(lengths) == 2
+
+
+def test_what_comes_after_a_snapshot_began_is_in_it_and_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, synced = os.fdatasync, dict[int, int]()
+
+    def noted(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        plain(descriptor)
+        synced[descriptor] = size
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    log, table, model = RecordLog(tmp_path, KIND), KIND.make(), Model()
+    add(table, model, [1], 1)
+    log.begin_snapshot(table)
+    add(table, model, [2], 1)
+    log.begin_snapshot(table)
+    add(table, model, [3], 1)
+    reference = log.snapshot(table)
+    assert list(synced.values()) == [reference.size]
+    assert restored(tmp_path, reference) == model
+    log.close()
+
+
+def test_a_disk_that_fails_after_a_snapshot_began_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    log, table, model = RecordLog(tmp_path, KIND), KIND.make(), Model()
+    add(table, model, [1], 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", failing)
+        log.begin_snapshot(table)
+        with pytest.raises(StateError, match=r"the sums can't be written to .*: Input/output error"):
+            log.snapshot(table)
+        log.begin_snapshot(table)
+        log.close()
+    assert files_in(tmp_path) == {"00000001.sums"}
 
 
 def test_without_records_nothing_is_written(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ pairs of columns that would gain most become crosses (`crosses`), at rows fixed 
 later begin with weight zero. All of it depends on the rows and their order alone, not on batches.
 
 Log loss is not weighted by class: rare positives keep their probabilities, and rank as well. The Poisson loss has a
-logarithmic link: its prediction is the expected value, zeros and tails included, in the label's own unit.
+logarithmic link: its prediction is the expected value, zeros and tails included. Labels should be around 1 there; a
+`Blend` sees to that.
 """
 
 import hashlib
@@ -55,7 +56,6 @@ class BinnedLinearParameters:
         intercept_rate: the intercept's constant learning rate (River's `intercept_lr`).
         l2: River's penalty, on the weights that a row switches on.
         clip: the greatest slope of the loss (River's `clip_gradient`).
-        unit: for values: the label is learnt in this unit.
         fine_share: where three octaves hold more than this share of the first rows, fine edges split them at quantiles.
         coarse_share: likewise, coarse edges; 1 for octaves alone.
         warm_up: after so many rows edges are cut, and crosses looked for.
@@ -70,7 +70,6 @@ class BinnedLinearParameters:
     intercept_rate: float = 0.01
     l2: float = 0.0
     clip: float = 1e12
-    unit: float = 1.0
     fine_share: float = 0.05
     coarse_share: float = 0.25
     warm_up: int = 512
@@ -79,8 +78,8 @@ class BinnedLinearParameters:
     most_crosses: int = 32
 
     def __post_init__(self) -> None:
-        if min(self.rate, self.eps, self.clip, self.unit) <= 0 or min(self.intercept_rate, self.l2) < 0:
-            raise UsageError(f"a binned linear model's rates, eps, clip and unit are above zero: {self}")
+        if min(self.rate, self.eps, self.clip) <= 0 or min(self.intercept_rate, self.l2) < 0:
+            raise UsageError(f"a binned linear model's rates, eps and clip are above zero: {self}")
         if min(self.warm_up, self.search_every, self.crosses_at_once) < 1 or self.most_crosses < 0:
             raise UsageError(f"a binned linear model counts rows and crosses from 1 on: {self}")
 
@@ -94,7 +93,6 @@ class BinnedLinearParameters:
             float(self.intercept_rate),
             float(self.l2),
             float(self.clip),
-            float(self.unit),
         )
 
 
@@ -116,6 +114,13 @@ def check_labels(labels: Floats, rows: int, loss: str) -> Floats:
     elif not np.all(np.isfinite(labels) & (labels >= 0)):
         raise ValueError("labels must be finite and not negative")
     return labels
+
+
+def changed_places(now: Floats, before: Floats | None) -> npt.NDArray[np.int32]:
+    """Where a vector has other bits than before; without a before, where it isn't zero."""
+    if before is None:
+        return np.flatnonzero(now).astype(np.int32)
+    return np.flatnonzero(now.view(np.int64) != before.view(np.int64)).astype(np.int32)
 
 
 class BinnedLinearPredictor:
@@ -145,7 +150,7 @@ class BinnedLinearPredictor:
         return means(self.raw(rows), self.rates)
 
     def raw(self, rows: Floats) -> Floats:
-        """Each row's raw prediction: log-odds, or the logarithm of the value in `unit`."""
+        """Each row's raw prediction: log-odds, or the value's logarithm."""
         rows = check_rows(rows, self.columns)
         out = np.empty(rows.shape[0])
         raw_rows(rows, self.categories, self.at, self.parameters, out)
@@ -160,12 +165,14 @@ class BinnedLinearPredictor:
 
     @property
     def average(self) -> float:
-        """The raw prediction (log-odds, or the value's logarithm in `unit`) of the average row learnt."""
+        """The raw prediction (log-odds, or the value's logarithm) of the average row learnt."""
         averages = self.parameters[self.at.averages : self.at.averages + len(self.columns)]
         return float(self.parameters[INTERCEPT]) + float(averages.sum())
 
     def apply(self, changes: Changes) -> None:
         """Go over to the version of these changes."""
+        if changes.is_whole:
+            self.parameters[:] = 0.0
         self.parameters[changes.indices] = changes.values
         self._version = changes.version
 
@@ -197,7 +204,7 @@ class BinnedLinear:
         self.declared = declared or BinnedLinearParameters()
         self.published = BinnedLinearPredictor(columns, self.declared)
         self.columns = self.published.columns
-        self._squares: Floats = np.zeros(self.published.at.size)
+        self.squares: Floats = np.zeros(self.published.at.size)
         self._tallies: Floats = np.zeros(3)
         self._first_rows: Floats = np.empty((self.declared.warm_up, len(self.columns)))
         self._pairs = np.empty((0, 2), np.int32)
@@ -245,7 +252,7 @@ class BinnedLinear:
                 self._first_rows[self.version : self.version + end - begin] = rows[part]
             learn_rows(
                 rows[part], labels[part], self.published.categories, self.published.at, self.published.rates,
-                self.published.parameters, self._squares, self._tallies, self._pairs, self._sums, out[part],
+                self.published.parameters, self.squares, self._tallies, self._pairs, self._sums, out[part],
             )  # fmt: skip
             begin = end
             if self.version == self._next_search:
@@ -283,7 +290,9 @@ class BinnedLinear:
             fine = at.fine_edges + column * FINE_EDGES
             coarse = at.coarse_edges + column * COARSE_EDGES
             parameters[fine : fine + FINE_EDGES] = cut_edges(values, self.declared.fine_share, FINE_EDGES)
-            parameters[coarse : coarse + COARSE_EDGES] = cut_edges(values, self.declared.coarse_share, COARSE_EDGES)
+            parameters[coarse : coarse + COARSE_EDGES] = cut_edges(
+                values, self.declared.coarse_share, COARSE_EDGES
+            )
         parameters[IS_CUT] = 1.0
         bins = coarse_bins(self._first_rows, self.published.categories, at, parameters)
         varying = np.flatnonzero(np.any(bins != bins[0], axis=0))
@@ -298,21 +307,20 @@ class BinnedLinear:
 
     def changes_since_cut(self) -> Changes:
         """Cut: the parameters that have changed since the cut before; at the first one, all that aren't zero."""
-        now = self.published.parameters
-        before = np.zeros(now.size) if self._cut is None else self._cut
-        changed = np.flatnonzero(now.view(np.int64) != before.view(np.int64)).astype(np.int32)
+        now, is_whole = self.published.parameters, self._cut is None
+        changed = changed_places(now, self._cut)
         self._cut = now.copy()
-        return Changes(self.version, changed, now[changed])
+        return Changes(self.version, changed, now[changed], is_whole)
 
     def state(self) -> LearnerState:
         """All that is learnt; what was cut is not part of it."""
         parts: dict[str, Any] = {
-            "parameters": self.published.parameters.copy(),
-            "squares": self._squares.copy(),
+            "parameters": _thinned(self.published.parameters),
+            "squares": _thinned(self.squares),
             "tallies": self._tallies.copy(),
             "first_rows": self._first_rows[: self.version].copy(),
             "pairs": self._pairs.copy(),
-            "sums": self._sums.copy(),
+            "sums": _thinned(self._sums.reshape(-1)),
             "next_search": self._next_search,
         }
         return LearnerState(self.kind, self.version, parts)
@@ -321,14 +329,27 @@ class BinnedLinear:
         """Go on from a state; raises StateError if it is another learner's."""
         state.require(self.kind)
         parts = state.parts
-        self.published.parameters[:] = parts["parameters"]
+        self.published.parameters[:] = _filled(parts["parameters"])
         self.published._version = state.version  # noqa: SLF001 - its own predictor
-        self._squares = parts["squares"].copy()
+        self.squares[:] = _filled(parts["squares"])
         self._tallies = parts["tallies"].copy()
         is_warm = bool(self.published.parameters[IS_CUT])
         self._first_rows = np.empty((0 if is_warm else self.declared.warm_up, len(self.columns)))
         self._first_rows[: state.version if not is_warm else 0] = parts["first_rows"]
         self._pairs = parts["pairs"].copy()
-        self._sums = parts["sums"].copy()
+        self._sums = _filled(parts["sums"]).reshape(-1, CELLS, 2)
         self._next_search = int(parts["next_search"])
         self._cut = None
+
+
+def _thinned(vector: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[Any]]:
+    """A vector's size, the places of what isn't zero, and that: most bins never occur."""
+    places = np.flatnonzero(vector).astype(np.int32)
+    return vector.size, places, vector[places]
+
+
+def _filled(thinned: tuple[int, npt.NDArray[np.int32], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    size, places, values = thinned
+    vector = np.zeros(size, values.dtype)
+    vector[places] = values
+    return vector

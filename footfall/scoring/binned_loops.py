@@ -2,13 +2,14 @@
 
 All that a prediction depends on lies in one vector of parameters, so that what has changed can be published as places
 and values. Its parts, in this order: the intercept, how many crosses there are, whether edges are cut; the average
-contribution of each column; octave weights; fine weights; fine edges; coarse edges; the crosses' columns; their weights.
+contribution of each column; octave weights; fine weights; fine edges; coarse edges; the crosses' columns; their
+weights.
 A row switches on one weight of each of its numbers' octave bins (or categories' codes), one of each number's fine bins
 once edges are cut, and one of each cross. They are summed in that order, one after the other.
 """
 
 # Compiled code: one function each, arrays instead of objects.
-# ruff: noqa: C901, PLR0912, PLR0913, PLR0917
+# ruff: noqa: PLR0913, PLR0917
 import math
 from typing import Any, NamedTuple
 
@@ -30,6 +31,9 @@ from footfall.scoring.crosses import CELLS
 
 INTERCEPT, CROSSES, IS_CUT = 0, 1, 2
 _FIXED = 3
+UNIT, FIRST_MEMBER = 1, 2
+"""In a blend's vector of parameters."""
+
 LOG, POISSON = 0, 1
 
 _AVERAGED = 4096
@@ -61,7 +65,6 @@ class Rates(NamedTuple):
     intercept_rate: float
     l2: float
     clip: float
-    unit: float
 
 
 def layout(columns: int, slots: int) -> Layout:
@@ -124,9 +127,9 @@ def _raw(parameters: Any, active: Any, count: Any) -> Any:
 
 @compiled_inline
 def _mean(raw: Any, rates: Rates) -> Any:
-    """What a raw sum predicts: River's sigmoid, or the exponential in the label's unit."""
+    """What a raw sum predicts: River's sigmoid, or the exponential."""
     if rates.loss == POISSON:
-        return rates.unit * math.exp(min(raw, _LARGEST_LOGARITHM))
+        return math.exp(min(raw, _LARGEST_LOGARITHM))
     if raw < -_SURE:
         return 0.0
     if raw > _SURE:
@@ -138,7 +141,7 @@ def _mean(raw: Any, rates: Rates) -> Any:
 def _gradient(raw: Any, label: Any, rates: Rates) -> Any:
     """The loss's slope over the raw sum, as River's `Log` and `Poisson` have it, clipped."""
     if rates.loss == POISSON:
-        slope = math.exp(min(raw, _LARGEST_LOGARITHM)) - label / rates.unit
+        slope = math.exp(min(raw, _LARGEST_LOGARITHM)) - label
     else:
         sign = 1.0 if label != 0.0 else -1.0
         agreed = raw * sign
@@ -152,9 +155,7 @@ def _gradient(raw: Any, label: Any, rates: Rates) -> Any:
 
 
 @compiled_inline
-def _share_out(
-    parameters: Any, categories: Any, at: Layout, active: Any, count: Any, shares: Any
-) -> None:
+def _share_out(parameters: Any, categories: Any, at: Layout, active: Any, count: Any, shares: Any) -> None:
     """Each active weight to its column; a cross's half to each of its two."""
     for column in range(at.columns):
         shares[column] = parameters[active[column]]
@@ -182,7 +183,7 @@ def mean_rows(raws: Any, rates: Rates, out: Any) -> None:
 
 @compiled
 def raw_rows(rows: Any, categories: Any, at: Layout, parameters: Any, out: Any) -> None:
-    """The raw sum of each row into `out`: log-odds, or the logarithm of the value in its unit."""
+    """The raw sum of each row into `out`: log-odds, or the value's logarithm."""
     active = np.empty(2 * at.columns + int(parameters[CROSSES]), np.int64)
     coarse = np.zeros(at.columns, np.int64)
     for place in range(rows.shape[0]):
@@ -243,7 +244,7 @@ def learn_rows(
             squares[weight] += step * step
             parameters[weight] -= rates.rate / math.sqrt(squares[weight] + rates.eps) * step
 
-        curvature = predicted / rates.unit if rates.loss == POISSON else predicted * (1.0 - predicted)
+        curvature = predicted if rates.loss == POISSON else predicted * (1.0 - predicted)
         tallies[1] += slope * slope
         tallies[2] += curvature
         for pair in range(pairs.shape[0]):
@@ -254,7 +255,7 @@ def learn_rows(
 
 @compiled
 def blend_raw_rows(raws: Any, parameters: Any, out: Any) -> None:
-    """Blend the members' raw sums, (rows, members), by `parameters`: the intercept, then a weight for each."""
+    """Blend the members' raw sums, (rows, members), by the intercept and `FIRST_MEMBER` on a weight for each."""
     for place in range(raws.shape[0]):
         out[place] = _blended(raws[place], parameters)
 
@@ -263,14 +264,12 @@ def blend_raw_rows(raws: Any, parameters: Any, out: Any) -> None:
 def _blended(raws: Any, parameters: Any) -> Any:
     total = parameters[INTERCEPT]
     for member in range(raws.size):
-        total += parameters[1 + member] * max(min(raws[member], _SURE), -_SURE)
+        total += parameters[FIRST_MEMBER + member] * max(min(raws[member], _SURE), -_SURE)
     return total
 
 
 @compiled
-def blend_learn_rows(
-    raws: Any, labels: Any, rates: Rates, parameters: Any, squares: Any, out: Any
-) -> None:
+def blend_learn_rows(raws: Any, labels: Any, rates: Rates, parameters: Any, squares: Any, out: Any) -> None:
     """Blend each row's raw sums into `out`, then learn the blend from its label."""
     for place in range(raws.shape[0]):
         raw = _blended(raws[place], parameters)
@@ -278,7 +277,7 @@ def blend_learn_rows(
         slope = _gradient(raw, labels[place], rates)
         parameters[INTERCEPT] -= rates.intercept_rate * slope
         for member in range(raws.shape[1]):
-            weight = 1 + member
+            weight = FIRST_MEMBER + member
             step = slope * max(min(raws[place, member], _SURE), -_SURE) + rates.l2 * parameters[weight]
             squares[weight] += step * step
             parameters[weight] -= rates.rate / math.sqrt(squares[weight] + rates.eps) * step

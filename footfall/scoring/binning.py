@@ -124,7 +124,8 @@ _OFFSET = 1_000
 def _groups(values: Floats) -> npt.NDArray[np.int64]:
     """Three octaves each: `_OFFSET` + the group's number, with the values' sign."""
     exponents = np.frexp(np.abs(values))[1].astype(np.int64)
-    return np.where(values < 0, -1, 1) * (np.floor_divide(exponents, _GROUP) + _OFFSET)
+    groups: npt.NDArray[np.int64] = np.floor_divide(exponents, _GROUP) + _OFFSET
+    return np.where(values < 0, -groups, groups)
 
 
 def _group_edges(seen: npt.NDArray[np.int64]) -> list[float]:

@@ -1,9 +1,13 @@
-"""A logistic regression over the log-odds of several binned linear models, each of which learns in its own way.
+"""The champion: a logistic regression over the log-odds of several binned linear models that learn in different ways.
 
 A slow and a fast learner with different edges and crosses are right about different things, and one never knows before
 which rate suits a stream. The blend learns how much to trust each, and scales their log-odds, which also keeps the
 probabilities calibrated. It is River's `LogisticRegression` with `AdaGrad` once more, its features the members'
 log-odds before the row was learnt, its weights at first the same for each.
+
+For values it is the same with the Poisson loss, a logarithmic link and logarithms in place of log-odds. A prediction is
+the expected value, in the label's own unit. Learning begins once some labels have told how large values are: their mean
+is the unit in which they are learnt, and until then the prediction of every row.
 """
 
 import hashlib
@@ -17,14 +21,25 @@ from footfall.scoring.binned_linear import (
     BinnedLinear,
     BinnedLinearParameters,
     BinnedLinearPredictor,
+    changed_places,
     check_labels,
     means,
 )
-from footfall.scoring.binned_loops import INTERCEPT, LOG, POISSON, Rates, blend_learn_rows, blend_raw_rows
+from footfall.scoring.binned_loops import (
+    FIRST_MEMBER,
+    INTERCEPT,
+    LOG,
+    POISSON,
+    UNIT,
+    Rates,
+    blend_learn_rows,
+    blend_raw_rows,
+)
 from footfall.scoring.feature_column import FeatureColumn
-from footfall.scoring.learner import Changes, Floats, LearnerState
+from footfall.scoring.learner import Changes, Floats, LearnerState, check_rows
 
 _FORMAT = 1
+_FIRST_LABELS, _MOST_FIRST_LABELS = 32, 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +47,7 @@ class BlendParameters:
     """What is blended, and how; the defaults are chosen by measurement.
 
     Attributes:
-        members: the models, of one loss and unit.
+        members: the models, of one loss.
         rate: AdaGrad's learning rate of the blend.
         eps: what its sums of squares begin at.
         intercept_rate: the intercept's constant learning rate.
@@ -46,8 +61,8 @@ class BlendParameters:
     def __post_init__(self) -> None:
         if not self.members:
             raise UsageError("a blend has members; give it one at least")
-        if len({(member.loss, member.unit) for member in self.members}) > 1:
-            raise UsageError("the members of a blend have one loss and one unit")
+        if len({member.loss for member in self.members}) > 1:
+            raise UsageError("the members of a blend have one loss")
         if min(self.rate, self.eps) <= 0 or self.intercept_rate < 0:
             raise UsageError(f"a blend's rates and eps are above zero: {self}")
 
@@ -62,8 +77,12 @@ class BlendParameters:
             float(self.intercept_rate),
             0.0,
             float(first.clip),
-            float(first.unit),
         )
+
+
+def _scaled(values: Floats, unit: float) -> Floats:
+    scaled: Floats = values * unit
+    return scaled
 
 
 class BlendPredictor:
@@ -71,14 +90,16 @@ class BlendPredictor:
 
     Attributes:
         members: the predictors of its members.
-        parameters: the intercept, then a weight for each member.
+        parameters: the intercept; the unit of values, 1 for probabilities, and 0 as long as the intercept is what is
+            predicted; a weight for each member.
     """
 
     def __init__(self, members: Sequence[BinnedLinearPredictor], declared: BlendParameters) -> None:
         self.members = tuple(members)
         self.declared = declared
         self.rates = declared.rates
-        self.parameters: Floats = np.zeros(1 + len(self.members))
+        self.parameters: Floats = np.zeros(FIRST_MEMBER + len(self.members))
+        self.parameters[UNIT] = 1.0 if declared.members[0].loss == "log" else 0.0
         self._version = 0
 
     @property
@@ -88,10 +109,12 @@ class BlendPredictor:
 
     def predict(self, rows: Floats) -> Floats:
         """Predict each row."""
-        return means(self.raw(rows), self.rates)
+        if self.parameters[UNIT] == 0.0:
+            return np.full(rows.shape[0], self.parameters[INTERCEPT])
+        return _scaled(means(self.raw(rows), self.rates), float(self.parameters[UNIT]))
 
     def raw(self, rows: Floats) -> Floats:
-        """Each row's raw prediction: log-odds, or the logarithm of the value in its unit."""
+        """Each row's raw prediction: log-odds, or the value's logarithm, in `UNIT`."""
         raws = np.column_stack([member.raw(rows) for member in self.members])
         out = np.empty(raws.shape[0])
         blend_raw_rows(raws, self.parameters, out)
@@ -100,20 +123,24 @@ class BlendPredictor:
     def contributions(self, rows: Floats) -> Floats:
         """What each column adds, shape (rows, columns): the members', weighted as they are blended."""
         out = np.zeros(rows.shape)
-        for weight, member in zip(self.parameters[1:], self.members, strict=True):
+        for weight, member in zip(self.parameters[FIRST_MEMBER:], self.members, strict=True):
             out += weight * member.contributions(rows)
         return out
 
     @property
     def average(self) -> float:
         """The raw prediction of the average row learnt."""
-        weighted = zip(self.parameters[1:], self.members, strict=True)
-        return float(self.parameters[INTERCEPT]) + sum(float(weight) * each.average for weight, each in weighted)
+        weighted = zip(self.parameters[FIRST_MEMBER:], self.members, strict=True)
+        return float(self.parameters[INTERCEPT]) + sum(
+            float(weight) * each.average for weight, each in weighted
+        )
 
     def apply(self, changes: Changes) -> None:
         """Go over to the version of these changes."""
         begin = 0
         for vector in (self.parameters, *(member.parameters for member in self.members)):
+            if changes.is_whole:
+                vector[:] = 0.0
             low, high = np.searchsorted(changes.indices, [begin, begin + vector.size])
             vector[changes.indices[low:high] - begin] = changes.values[low:high]
             begin += vector.size
@@ -128,14 +155,17 @@ class Blend:
         self.members = tuple(BinnedLinear(columns, member) for member in declared.members)
         self.columns = self.members[0].columns
         self.published = BlendPredictor([member.published for member in self.members], declared)
-        self.published.parameters[1:] = 1.0 / len(self.members)
-        self._squares: Floats = np.zeros(1 + len(self.members))
-        self._cut: Floats = np.zeros(self.published.parameters.size)
+        self.published.parameters[FIRST_MEMBER:] = 1.0 / len(self.members)
+        self.loss = declared.members[0].loss
+        self.squares: Floats = np.zeros(self.published.parameters.size)
+        self._first_rows: Floats = np.empty((0, len(self.columns)))
+        self._first_labels: Floats = np.empty(0)
+        self._cut: Floats | None = None
 
     @property
     def version(self) -> int:
         """How many rows it has learnt."""
-        return self.members[0].version
+        return self.members[0].version + self._first_labels.size
 
     @property
     def kind(self) -> str:
@@ -145,7 +175,7 @@ class Blend:
 
     def predict(self, rows: Floats) -> Floats:
         """Predict each row with what is learnt so far."""
-        return self.published.predict(rows)
+        return self.published.predict(check_rows(rows, self.columns))
 
     def contributions(self, rows: Floats) -> Floats:
         """What each column adds, shape (rows, columns)."""
@@ -157,13 +187,40 @@ class Blend:
         Raises:
             ValueError: a label is none: not 0 or 1, or for values negative or not finite.
         """
-        rates = self.published.rates
-        labels = check_labels(labels, rows.shape[0], self.declared.members[0].loss)
+        rows = check_rows(rows, self.columns)
+        labels = check_labels(labels, rows.shape[0], self.loss)
+        waiting = self._wait(rows, labels)
+        learnt = self._learn(rows[waiting.size :], labels[waiting.size :])
+        self.published._version = self.version  # noqa: SLF001 - its own predictor
+        return np.concatenate([waiting, learnt])
+
+    def _wait(self, rows: Floats, labels: Floats) -> Floats:
+        """Keep the first rows until they tell the unit, then learn them; what was predicted for them."""
+        parameters = self.published.parameters
+        waiting = []
+        for row, label in zip(rows, labels, strict=True):
+            if parameters[UNIT] != 0.0:
+                break
+            waiting.append(float(parameters[INTERCEPT]))
+            self._first_rows = np.concatenate([self._first_rows, row[np.newaxis]])
+            self._first_labels = np.append(self._first_labels, label)
+            mean = float(self._first_labels.sum() / self._first_labels.size)
+            parameters[INTERCEPT] = mean
+            count = self._first_labels.size
+            if (mean > 0 and count >= _FIRST_LABELS) or count >= _MOST_FIRST_LABELS:
+                parameters[INTERCEPT], parameters[UNIT] = 0.0, mean if mean > 0 else 1.0
+                first_rows, first_labels = self._first_rows, self._first_labels
+                self._first_rows, self._first_labels = first_rows[:0].copy(), first_labels[:0].copy()
+                self._learn(first_rows, first_labels)
+        return np.array(waiting)
+
+    def _learn(self, rows: Floats, labels: Floats) -> Floats:
+        rates, parameters = self.published.rates, self.published.parameters
+        labels = labels / parameters[UNIT] if self.loss == "poisson" else labels
         raws = np.column_stack([member.learn_raw(rows, labels) for member in self.members])
         out = np.empty(rows.shape[0])
-        blend_learn_rows(raws, labels, rates, self.published.parameters, self._squares, out)
-        self.published._version = self.version  # noqa: SLF001 - its own predictor
-        return means(out, rates)
+        blend_learn_rows(raws, labels, rates, parameters, self.squares, out)
+        return _scaled(means(out, rates), float(parameters[UNIT]))
 
     def predictor(self) -> BlendPredictor:
         """A predictor that has applied nothing."""
@@ -171,22 +228,24 @@ class Blend:
 
     def changes_since_cut(self) -> Changes:
         """Cut: the parameters that have changed since the cut before; at the first one, all that aren't zero."""
-        now = self.published.parameters
-        changed = np.flatnonzero(now.view(np.int64) != self._cut.view(np.int64))
+        now, is_whole = self.published.parameters, self._cut is None
+        changed = changed_places(now, self._cut)
         self._cut = now.copy()
-        indices, values, begin = [changed.astype(np.int32)], [now[changed]], now.size
+        indices, values, begin = [changed], [now[changed]], now.size
         for member in self.members:
             cut = member.changes_since_cut()
             indices.append(cut.indices + np.int32(begin))
             values.append(cut.values)
             begin += member.published.parameters.size
-        return Changes(self.version, np.concatenate(indices), np.concatenate(values))
+        return Changes(self.version, np.concatenate(indices), np.concatenate(values), is_whole)
 
     def state(self) -> LearnerState:
         """All that is learnt; what was cut is not part of it."""
         parts = {
             "parameters": self.published.parameters.copy(),
-            "squares": self._squares.copy(),
+            "squares": self.squares.copy(),
+            "first_rows": self._first_rows.copy(),
+            "first_labels": self._first_labels.copy(),
             "members": tuple(member.state() for member in self.members),
         }
         return LearnerState(self.kind, self.version, parts)
@@ -194,9 +253,11 @@ class Blend:
     def resume(self, state: LearnerState) -> None:
         """Go on from a state; raises StateError if it is another learner's."""
         state.require(self.kind)
-        for member, kept in zip(self.members, state.parts["members"], strict=True):
+        parts = state.parts
+        for member, kept in zip(self.members, parts["members"], strict=True):
             member.resume(kept)
-        self.published.parameters[:] = state.parts["parameters"]
+        self.published.parameters[:] = parts["parameters"]
         self.published._version = state.version  # noqa: SLF001 - its own predictor
-        self._squares = state.parts["squares"].copy()
-        self._cut = np.zeros(self.published.parameters.size)
+        self.squares = parts["squares"].copy()
+        self._first_rows, self._first_labels = parts["first_rows"].copy(), parts["first_labels"].copy()
+        self._cut = None

@@ -1,10 +1,10 @@
 """Which pairs of columns matter together: found from what the model gets wrong while it learns.
 
-For each candidate pair, and each cell of its two coarse bins, the gradients of the loss (prediction less label) and its
-curvatures are summed. Where the model already says all there is to say, gradients are as large as chance makes them, and
-their square in a cell is about the curvature; what is beyond that is what a weight for the cell would gain. A pair's
-score is that gain summed over its cells, as in a score test. From time to time the best pairs become crosses, whose
-weights then begin at zero.
+For each candidate pair, and each cell of its two coarse bins, the gradients of the loss (prediction less label) and
+its curvatures are summed. Where the model already says all there is to say, gradients are as large as chance makes
+them, and their square in a cell is about the curvature; what is beyond that is what a weight for the cell would gain.
+A pair's score is that gain summed over its cells, as in a score test. From time to time the best pairs become crosses,
+whose weights then begin at zero.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ CELLS = COARSE_BINS * COARSE_BINS
 
 LEAST_SCORE = 8.0
 PRIOR = 10.0
-"""A pair must gain at least so much; curvature that each cell is taken to have besides, so that rare cells say little."""
+"""A pair must gain at least so much; each cell has that much curvature besides, so that rare ones say little."""
 
 MOST_COLUMNS = 48
 """Candidates are pairs among so many columns, the first that vary: their number grows with the square."""

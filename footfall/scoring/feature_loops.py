@@ -126,7 +126,8 @@ def featured(slots: int) -> np.dtype[np.void]:
             ("timer", np.int32),
             ("had", np.int32),
             ("head", np.int32),
-            ("spare", np.int32),
+            ("waits", np.int32),
+            ("soonest", np.int64),
             ("slots", np.int64, (slots,)),
         ]
     )
@@ -272,7 +273,9 @@ def _emit(
         wait.place = place
         wait.model = number
         wait.next = record.head
+        record.soonest = wait.deadline if record.head < 0 else min(record.soonest, wait.deadline)
         record.head = one
+        record.waits += 1
         mark_changed(wait_records, one, wait_places, wait_changed)
         cursor[NEXT_DEADLINE] = min(cursor[NEXT_DEADLINE], wait.deadline)
 
@@ -340,6 +343,7 @@ def _resolve(
     record = records[place]
     before = np.int32(-1)
     at = record.head
+    record.soonest = _LARGEST
     while at >= 0:
         wait = wait_records[at]
         model = model_records[wait.model]
@@ -363,20 +367,27 @@ def _resolve(
             else:
                 wait_records[before].next = following
                 mark_changed(wait_records, before, wait_places, wait_changed)
+            record.waits -= 1
             free_place(wait_index, wait_records, wait_places, wait_changed, at)
         else:
+            record.soonest = min(record.soonest, wait.deadline)
             before = at
         at = following
 
 
 @compiled_inline
-def _waiting(record: Any, wait_records: Any) -> Any:
-    count = 0
-    at = record.head
-    while at >= 0:
-        count += 1
-        at = wait_records[at].next
-    return count
+def _settles(model_records: Any, mask: Any, begins: Any) -> Any:
+    """Whether an event settles labels of any model."""
+    for number in range(model_records.size):
+        model = model_records[number]
+        if model.label == EARNS:
+            continue
+        if begins and model.label_session:
+            return True
+        bit = model.label_bit
+        if bit >= 0 and (mask[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+            return True
+    return False
 
 
 @compiled_inline
@@ -450,7 +461,6 @@ def take_round(
     index, records, places, changed = table
     operations, resets, blank, _, _, model_records, timers, once_bits = plan
     moments, _, labels = out
-    wait_records = waits[1]
     no_mask = np.zeros(masks.shape[1], np.uint64)
     while True:
         event_time = events[cursor[EVENT_AT]].time if cursor[EVENT_AT] < events.size else FOREVER
@@ -495,10 +505,10 @@ def take_round(
                 record.last_seen = NEVER
                 record.next_timer = FOREVER
             record = records[place]
-            if cursor[LABELS] + _waiting(record, wait_records) + room * model_records.size > labels.size:
+            if cursor[LABELS] + record.waits + room * model_records.size > labels.size:
                 return False
             _fire_timers(records, place, table, waits, plan, out, cursor, event.time)
-            if record.head >= 0:
+            if record.head >= 0 and (record.soonest < event.time or _settles(model_records, mask, begins[i])):
                 _resolve(
                     records, place, table, waits, plan, out, cursor, event.time, mask, begins[i], True
                 )  # fmt: skip
@@ -531,10 +541,10 @@ def take_round(
             place = find_record(index, records, match.high, match.low)
             if place >= 0:
                 record = records[place]
-                if cursor[LABELS] + _waiting(record, wait_records) + room * model_records.size > labels.size:
+                if cursor[LABELS] + record.waits + room * model_records.size > labels.size:
                     return False
                 _fire_timers(records, place, table, waits, plan, out, cursor, match.time)
-                if record.head >= 0:
+                if record.head >= 0 and record.soonest < match.time:
                     # Before the slots change: what is earned by a deadline is read from them.
                     _resolve(
                         records, place, table, waits, plan, out, cursor, match.time, no_mask, False, False
@@ -579,7 +589,7 @@ def scan_waits(table: Any, waits: Any, plan: Any, out: Any, cursor: Any, until: 
         if wait.flags & USED:
             if wait.deadline <= until:
                 place = np.int64(wait.place)
-                if cursor[LABELS] + _waiting(records[place], wait_records) > labels.size:
+                if cursor[LABELS] + records[place].waits > labels.size:
                     return False
                 _resolve(records, place, table, waits, plan, out, cursor, until + 1, no_mask, False, False)
             else:

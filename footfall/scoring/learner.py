@@ -20,12 +20,14 @@ class Changes(NamedTuple):
         version: how many rows the learner has learnt at this cut.
         indices: int32, ascending places in the vector of parameters.
         values: float64, what stands there now.
+        is_whole: all other parameters are zero; else they are as they were.
         whole: for learners without such a vector, the whole model, pickled; empty otherwise.
     """
 
     version: int
     indices: npt.NDArray[np.int32]
     values: Floats
+    is_whole: bool = False
     whole: bytes = b""
 
 
@@ -83,7 +85,10 @@ class Predictor(Protocol):
 class Learner(Protocol):
     """Predicts and learns, row by row."""
 
-    columns: Sequence[FeatureColumn]
+    @property
+    def columns(self) -> Sequence[FeatureColumn]:
+        """What the rows hold."""
+        ...
 
     @property
     def version(self) -> int:

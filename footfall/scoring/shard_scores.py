@@ -244,6 +244,9 @@ class ShardScores:
         visitors: RecordTable | LogReference = self.visitors
         waits: RecordTable | LogReference = self.waits
         if self._logs is not None:
+            # Side by side: the disk takes about as long for both as for one.
+            self._logs[0].begin_snapshot(self.visitors)
+            self._logs[1].begin_snapshot(self.waits)
             visitors = self._logs[0].snapshot(self.visitors, settled)
             waits = self._logs[1].snapshot(self.waits, settled)
         return ScoresState(visitors, waits, self._next, self._names, self._told, self._swept)
