@@ -58,7 +58,7 @@ BEHAVIOUR = (
     ),
     Feature(
         "session_scroll_depth",
-        highest(property_("depth", "number"), event == "scroll", over="session"),
+        highest(property_("percent", "number"), event.is_in(["scroll", "scroll_milestone"]), over="session"),
         "%",
         "How far down a page was read in the latest session, at most",
     ),

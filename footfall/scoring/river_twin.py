@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from footfall.scoring.binned_linear import BinnedLinear, BinnedLinearPredictor
-from footfall.scoring.binned_loops import FIRST_MEMBER, INTERCEPT, Layout, Rates
+from footfall.scoring.binned_loops import INTERCEPT, Layout, Rates
 from footfall.scoring.binning import (
     COARSE_BINS,
     COARSE_EDGES,
@@ -22,6 +22,7 @@ from footfall.scoring.binning import (
     octave_words,
 )
 from footfall.scoring.blend import Blend
+from footfall.scoring.blend_loops import FIRST_MEMBER
 from footfall.scoring.crosses import CELLS
 from footfall.scoring.feature_column import FeatureColumn
 from footfall.scoring.learner import Floats

@@ -94,7 +94,7 @@ def test_figures_of_values() -> None:
 
 
 def test_rolling() -> None:
-    predicted, labels = np.linspace(0, 1, 10), np.arange(10) % 2.0
+    predicted, labels = np.linspace(0, 1, 10), np.array([0.0, 1.0] * 5)
     found = quality.rolling(quality.brier, predicted, labels, 4, 3)
     assert [(window.begin, window.end) for window in found] == [(0, 4), (3, 7), (6, 10)]
     assert found[1].figure == quality.brier(predicted[3:7], labels[3:7])
