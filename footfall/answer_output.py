@@ -68,7 +68,7 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
         self._write_controls()
         for value in values:
             if isinstance(value, ScoreRows):
-                for table in (SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY):
+                for table in (TRIGGERS, SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY):
                     self._write(table, value.of(table))
                 continue
             if isinstance(value, Letters):

@@ -1,5 +1,4 @@
-"""The command line: `footfall replay | live | topics | query | simulate | demo | patterns | models |
-store`.
+"""The command line: `footfall replay | live | topics | query | simulate | demo | patterns | models | store`.
 
 Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted, 143 terminated. Results go to standard output,
 everything else to standard error.

@@ -33,6 +33,7 @@ from footfall.scoring.feature_plan import FeaturePlan
 from footfall.scoring.model_step import ModelStep
 from footfall.scoring.score_model import ScoreModel, models_digest
 from footfall.scoring.score_rows import ScoreRows
+from footfall.scoring.scored_triggers import score_fields
 from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
@@ -232,6 +233,7 @@ def plan_in_force(
     first, *later = records
     features = FeaturePlan.compile(models) if models else None
     plan = pattern_plan(settings, first.patterns, first.rules, features)
+    filled = score_fields([model.name for model in models])
     triggers = trigger_settings(settings, plan, first.rules, first.deployed, profiles)
     if triggers is None and (live or any(record.rules for record in later)):
         triggers = _triggers_of(settings, plan, (), {}, profiles)
@@ -240,6 +242,8 @@ def plan_in_force(
         scores = ScoreSettings(
             features, settings.tick, settings.profile_horizon, folder=profiles, contents=models_digest(models)
         )
+    if triggers is not None:
+        triggers = replace(triggers, scores=filled)
     in_force = PlanInForce(plan, triggers, (first,), scores)
     for record in later:
         in_force.take_up(record)

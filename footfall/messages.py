@@ -27,7 +27,17 @@ import orjson
 import polars as pl
 
 from footfall.envelope import FIELDS, MILLIONTHS, TIME
-from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SCORES, SESSIONS, TRIGGERS, Table
+from footfall.tables import (
+    CONTROLS,
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    SCORES,
+    SESSIONS,
+    TRIGGERS,
+    Table,
+)
 
 Kind = Literal["text", "time", "integer", "number", "boolean", "money", "json", "bytes"]
 

@@ -2,8 +2,8 @@
 
 A Python file defines patterns (`my_pattern = Pattern(...)...`) and patterns with parameters (functions under
 `@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Trigger rules
-(`my_rule = TriggerRule(...)`) and models of scores (`my_model = ScoreModel(...)`) stand in the same files. Such files are code and run when they are read, so a folder is
-as trusted as the program itself.
+(`my_rule = TriggerRule(...)`) and models of scores (`my_model = ScoreModel(...)`) stand in the same files. Such files are
+code and run when they are read, so a folder is as trusted as the program itself.
 """
 
 import ast
@@ -148,8 +148,8 @@ def is_shipped(made: Pattern | TriggerRule) -> bool:
 def read_folder(folder: Path | None = None) -> PatternFolder:
     """What a folder of patterns holds; without one, the folder of the shipped patterns.
 
-    Every `Pattern`, `ParametricPattern`, `TriggerRule` and `ScoreModel` that a `*.py` file (not one that starts with `_`) has at
-    module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
+    Every `Pattern`, `ParametricPattern`, `TriggerRule` and `ScoreModel` that a `*.py` file (not one that starts with
+    `_`) has at module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
 
     Raises:
         UsageError: the folder doesn't exist, or holds no pattern.
@@ -225,11 +225,7 @@ def _read_python(
             continue
         seen.add(id(value))
         where = f"{path}, line {lines[name]}" if name in lines else str(path)
-        if isinstance(value, TriggerRule):
-            rules.append(_FoundRule(value, where))
-            continue
-        if isinstance(value, ScoreModel):
-            models.append((value, where))
+        if _is_noted(value, where, rules, models):
             continue
         if isinstance(value, Pattern):
             pattern = value
@@ -243,6 +239,17 @@ def _read_python(
             yield _Found(pattern.check(), where, value if isinstance(value, ParametricPattern) else None)
         except PatternError as error:
             problems.append(f"{where}: {error}")
+
+
+def _is_noted(
+    value: object, where: str, rules: list[_FoundRule], models: list[tuple[ScoreModel, str]]
+) -> bool:
+    """Note a rule or a model; whether it is one."""
+    if isinstance(value, TriggerRule):
+        rules.append(_FoundRule(value, where))
+    elif isinstance(value, ScoreModel):
+        models.append((value, where))
+    return isinstance(value, TriggerRule | ScoreModel)
 
 
 def _read_json(path: Path, problems: list[str]) -> Iterator[_Found]:

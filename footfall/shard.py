@@ -24,12 +24,12 @@ from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch, halves
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
+from footfall.profiles import session_starts
 from footfall.record_arrays import join_records, keep_records, take_records
 from footfall.row_frames import join_rows, present, whole_rows
 from footfall.row_store import RowPool, RowStore
-from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
 from footfall.run_messages import ShardDone, ShardStatus
-from footfall.profiles import session_starts
+from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
 from footfall.shard_clock import ShardClock
 from footfall.shard_totals import ShardTotals
@@ -366,6 +366,7 @@ class Shard:
             round_ = SettledRound(
                 events, dropped, self._begins(touched, closed, since, due), masks, rows, taken, touched.size,
                 closed, matches.records, plan.patterns, pool, until,
+                () if self.triggers is None else self.triggers.take_asked(),
             )  # fmt: skip
             scoring = self.scores.settle(round_, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)

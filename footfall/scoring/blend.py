@@ -1,18 +1,25 @@
 """The champion: a logistic regression over the log-odds of several binned linear models that learn in different ways.
 
 A slow and a fast learner with different edges and crosses are right about different things, and one never knows before
-which rate suits a stream. The blend learns how much to trust each. It is River's `LogisticRegression` with `AdaGrad` once more, its features the members'
-log-odds before the row was learnt, its weights at first the same for each. What it says is calibrated, by a correction
-that depends on its size and is learnt alike; measured on eight tables, that halves calibration errors.
+which rate suits a stream. The blend learns how much to trust each. It is River's `LogisticRegression` with `AdaGrad`
+once more, its features the members' log-odds before the row was learnt, its weights at first the same for each. What
+it says is calibrated, by a correction that depends on its size and is learnt alike; on eight tables of two kinds that
+made calibration errors smaller by a third.
+
+AdaGrad's steps become smaller and smaller, so that after a long time a change of what visitors do would be learnt
+slowly. River's ADWIN watches the squared error; where it finds that this has risen, all sums of squared gradients are
+cut back to what a few hundred rows make, at the next hundredth row. Weights stay.
 
 For values it is the same with the Poisson loss, a logarithmic link and logarithms in place of log-odds. A prediction is
 the expected value, in the label's own unit. Learning begins once some labels have told how large values are: their mean
-is the unit in which they are learnt, and until then the prediction of every row.
+is the unit in which they are learnt, and until then the prediction of every row. Drift isn't looked for.
 """
 
 import hashlib
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +43,10 @@ from footfall.scoring.blend_loops import (
 from footfall.scoring.feature_column import FeatureColumn
 from footfall.scoring.learner import Changes, Floats, LearnerState, check_rows
 
-_FORMAT = 2
+_FORMAT = 3
 _FIRST_LABELS, _MOST_FIRST_LABELS = 32, 1_024
+_DRIFT_STEP = 100
+_SURE_AFTER_DRIFT = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +162,15 @@ class BlendPredictor:
 
 
 class Blend:
-    """The learner; see the module, and `Learner`."""
+    """The learner; see the module, and `Learner`.
+
+    Attributes:
+        drifts: how often drift has been found.
+    """
 
     def __init__(self, columns: Sequence[FeatureColumn], declared: BlendParameters) -> None:
+        from river import drift  # noqa: PLC0415 - takes a second to load, and predictors don't need it
+
         self.declared = declared
         self.members = tuple(BinnedLinear(columns, member) for member in declared.members)
         self.columns = self.members[0].columns
@@ -163,6 +178,10 @@ class Blend:
         self.published.parameters[FIRST_MEMBER:] = 1.0 / len(self.members)
         self.loss = declared.members[0].loss
         self.squares: Floats = np.zeros(self.published.parameters.size)
+        self.drifts = 0
+        make_detector: Any = drift.ADWIN
+        self._detector = make_detector()
+        self._is_drifting = False
         self._first_rows: Floats = np.empty((0, len(self.columns)))
         self._first_labels: Floats = np.empty(0)
         self._cut: Floats | None = None
@@ -195,9 +214,17 @@ class Blend:
         rows = check_rows(rows, self.columns)
         labels = check_labels(labels, rows.shape[0], self.loss)
         waiting = self._wait(rows, labels)
-        learnt = self._learn(rows[waiting.size :], labels[waiting.size :])
+        pieces, begin = [waiting], waiting.size
+        while begin < rows.shape[0]:
+            end = rows.shape[0]
+            if self.loss == "log":
+                end = min(end, begin + _DRIFT_STEP - self.version % _DRIFT_STEP)
+            pieces.append(self._learn(rows[begin:end], labels[begin:end]))
+            if self.loss == "log":
+                self._watch(pieces[-1], labels[begin:end])
+            begin = end
         self.published._version = self.version  # noqa: SLF001 - its own predictor
-        return np.concatenate([waiting, learnt])
+        return np.concatenate(pieces)
 
     def _wait(self, rows: Floats, labels: Floats) -> Floats:
         """Keep the first rows until they tell the unit, then learn them; what was predicted for them."""
@@ -227,6 +254,19 @@ class Blend:
         learn_blend_rows(raws, labels, rates, parameters, self.squares, out)
         return _scaled(means(out, rates), float(parameters[UNIT]))
 
+    def _watch(self, predicted: Floats, labels: Floats) -> None:
+        """Look for drift; where it was found since the last hundredth row, be as quick as at first again."""
+        detector = self._detector
+        for loss in ((predicted - labels) ** 2).tolist():
+            before = detector.estimation
+            detector.update(loss)
+            self._is_drifting |= detector.drift_detected and detector.estimation > before
+        if self._is_drifting and self.version % _DRIFT_STEP == 0:
+            self._is_drifting = False
+            self.drifts += 1
+            for squares in (self.squares, *(member.squares for member in self.members)):
+                np.minimum(squares, _SURE_AFTER_DRIFT, out=squares)
+
     def predictor(self) -> BlendPredictor:
         """A predictor that has applied nothing."""
         return BlendPredictor([member.predictor() for member in self.members], self.declared)
@@ -252,6 +292,9 @@ class Blend:
             "first_rows": self._first_rows.copy(),
             "first_labels": self._first_labels.copy(),
             "members": tuple(member.state() for member in self.members),
+            "drifts": self.drifts,
+            "is_drifting": self._is_drifting,
+            "detector": pickle.dumps(self._detector),
         }
         return LearnerState(self.kind, self.version, parts)
 
@@ -265,4 +308,6 @@ class Blend:
         self.published._version = state.version  # noqa: SLF001 - its own predictor
         self.squares = parts["squares"].copy()
         self._first_rows, self._first_labels = parts["first_rows"].copy(), parts["first_labels"].copy()
+        self.drifts, self._is_drifting = parts["drifts"], parts["is_drifting"]
+        self._detector = pickle.loads(parts["detector"])  # noqa: S301 - a learner's own state
         self._cut = None

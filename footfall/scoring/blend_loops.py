@@ -1,12 +1,10 @@
 """The compiled loops of a blend: its members' raw predictions to one, calibrated, row by row.
 
-The vector of parameters of a blend holds the intercept; the unit of values; a correction at each knot; a weight for each
-member. What the members say, weighted and summed, is corrected by what the two knots around it say, the nearer one the
-more: a line of short straight pieces that follows what comes of predictions of that size.
+The vector of parameters of a blend holds the intercept; the unit of values; a correction at each knot; a weight for
+each member. What the members say, weighted and summed, is corrected by what the two knots around it say, the nearer
+one the more: a line of short straight pieces that follows what comes of predictions of that size.
 """
 
-# Compiled code: one function each, arrays instead of objects.
-# ruff: noqa: PLR0913, PLR0917
 import math
 from typing import Any
 
@@ -66,9 +64,7 @@ def calibrate_rows(raws: Any, parameters: Any, out: Any) -> None:
 
 
 @compiled
-def learn_blend_rows(
-    raws: Any, labels: Any, rates: Rates, parameters: Any, squares: Any, out: Any
-) -> None:
+def learn_blend_rows(raws: Any, labels: Any, rates: Rates, parameters: Any, squares: Any, out: Any) -> None:
     """Blend and calibrate each row into `out`, then learn both from its label, by AdaGrad."""
     for row in range(raws.shape[0]):
         raw = _blended(raws[row], parameters)

@@ -23,9 +23,7 @@ from footfall.scoring.feature_plan import (
     ADD_VALUE,
     BEGINS,
     CODE,
-    DIVIDE,
     EARNS,
-    EVERY,
     HAPPENS,
     HIGHEST,
     MONEY,
@@ -44,7 +42,7 @@ from footfall.scoring.feature_plan import (
     SUBTRACT,
 )
 
-AT_SESSION_END, AT_EVENT, AFTER_LAST_EVENT = range(3)
+AT_SESSION_END, AT_EVENT, AFTER_LAST_EVENT, AT_TRIGGER = range(4)
 
 MOMENT = np.dtype(
     [
@@ -60,8 +58,8 @@ MOMENT = np.dtype(
     ]
 )
 """A moment at which models predict: its visitor, its id, the models (a bit each), and where it comes from: a closed
-session (`source` its place among the round's), an event (its place in the round), or time alone (`detail` the ms since
-the visitor's last event)."""
+session (`source` its place among the round's), an event (its place in the round), time alone (`detail` the ms since
+the visitor's last event), or a trigger that waits for scores (its place among the round's): nothing is learnt there."""
 
 LABEL = np.dtype(
     [
@@ -107,7 +105,22 @@ CLOSE = np.dtype(
 MATCHED = np.dtype([("high", np.uint64), ("low", np.uint64), ("time", np.int64), ("slot", np.int64)])
 """A settled match that a slot counts; in the order of their times."""
 
-EVENT_AT, CLOSE_AT, MATCH_AT, VISITOR_AT, WAIT_AT, MOMENTS, LABELS, NEXT_TIMER, NEXT_DEADLINE = range(9)
+ASKED = np.dtype(
+    [
+        ("high", np.uint64),
+        ("low", np.uint64),
+        ("trigger_high", np.uint64),
+        ("trigger_low", np.uint64),
+        ("time", np.int64),
+        ("models", np.int64),
+        ("source", np.int64),
+    ]
+)
+"""A trigger that waits for scores as of a time, and the models that it asks; in the order of their times."""
+
+EVENT_AT, CLOSE_AT, MATCH_AT, ASKED_AT, VISITOR_AT, WAIT_AT, MOMENTS, LABELS, NEXT_TIMER, NEXT_DEADLINE = (
+    range(10)
+)
 """The places of a round's cursor: how far each part is, how much has come out, and when the scans are due next."""
 
 _LARGEST = np.iinfo(np.int64).max
@@ -234,7 +247,7 @@ def _evaluate(slots: Any, time: Any, steps: Any, ends: Any, row: Any) -> None:
 
 @compiled_inline
 def _emit(
-    records: Any, place: Any, table: Any, waits: Any, plan: Any, out: Any, cursor: Any,
+    records: Any, place: Any, waits: Any, plan: Any, out: Any, cursor: Any,
     time: Any, kind: Any, models: Any, first: Any, second: Any, detail: Any, source: Any, begin: Any,
 ) -> None:  # fmt: skip
     """A moment of the visitor: its row of features, and a wait for each model's label."""
@@ -259,6 +272,8 @@ def _emit(
     moment.source = source
     moment.kind = kind
     _evaluate(record.slots, time, steps, ends, rows[at])
+    if kind == AT_TRIGGER:
+        return
     for number in range(model_records.size):
         if not (models >> number) & 1:
             continue
@@ -303,7 +318,7 @@ def _fire_timers(
     while record.next_timer < before:
         timer = timers[record.timer]
         _emit(
-            records, place, table, waits, plan, out, cursor, record.next_timer, AFTER_LAST_EVENT, timer.models,
+            records, place, waits, plan, out, cursor, record.next_timer, AFTER_LAST_EVENT, timer.models,
             np.uint64(record.last_seen), np.uint64(timer.delay), timer.delay, -1, record.last_seen,
         )  # fmt: skip
         record.timer += 1
@@ -440,7 +455,7 @@ def _change(
 @compiled
 def take_round(
     events: Any, masks: Any, dropped: Any, begins: Any, lanes: Any, codes: Any, closes: Any, matched: Any,
-    table: Any, waits: Any, plan: Any, out: Any, cursor: Any, horizon: Any, room: Any,
+    asked: Any, table: Any, waits: Any, plan: Any, out: Any, cursor: Any, horizon: Any, room: Any,
 ) -> Any:  # fmt: skip
     """Take a round's events, closed sessions and matches, as far as there is room; whether all of it is taken.
 
@@ -450,6 +465,7 @@ def take_round(
         codes: shape (categories, events): the codes of the events that begin a session.
         closes: `CLOSE` records.
         matched: `MATCHED` records.
+        asked: `ASKED` records.
         table: index, records, places and changes of what is kept of the visitors; there is room for all new ones.
         waits: the same of the predictions that wait; there is room for those of all moments.
         plan: operations, resets, blank, steps, ends, models, timers, bits of `once`.
@@ -466,15 +482,17 @@ def take_round(
         event_time = events[cursor[EVENT_AT]].time if cursor[EVENT_AT] < events.size else FOREVER
         close_time = closes[cursor[CLOSE_AT]].time if cursor[CLOSE_AT] < closes.size else FOREVER
         match_time = matched[cursor[MATCH_AT]].time if cursor[MATCH_AT] < matched.size else FOREVER
+        ask_time = asked[cursor[ASKED_AT]].time if cursor[ASKED_AT] < asked.size else FOREVER
         if (
             cursor[EVENT_AT] >= events.size
             and cursor[CLOSE_AT] >= closes.size
             and cursor[MATCH_AT] >= matched.size
+            and cursor[ASKED_AT] >= asked.size
         ):
             return True
         if cursor[MOMENTS] + room > moments.size:
             return False
-        if cursor[CLOSE_AT] < closes.size and close_time <= event_time and close_time <= match_time:
+        if cursor[CLOSE_AT] < closes.size and close_time <= min(event_time, match_time, ask_time):
             close = closes[cursor[CLOSE_AT]]
             place = find_record(index, records, close.high, close.low)
             if place >= 0:
@@ -485,12 +503,12 @@ def take_round(
                 if models:
                     _fire_timers(records, place, table, waits, plan, out, cursor, close.time)
                     _emit(
-                        records, place, table, waits, plan, out, cursor, close.time, AT_SESSION_END, models,
+                        records, place, waits, plan, out, cursor, close.time, AT_SESSION_END, models,
                         close.first_high, close.first_low, 0, close.source, close.time,
                     )  # fmt: skip
                     mark_changed(records, place, places, changed)
             cursor[CLOSE_AT] += 1
-        elif cursor[EVENT_AT] < events.size and event_time <= match_time:
+        elif cursor[EVENT_AT] < events.size and event_time <= min(match_time, ask_time):
             i = cursor[EVENT_AT]
             if dropped[i]:
                 cursor[EVENT_AT] += 1
@@ -532,11 +550,11 @@ def take_round(
                     models |= np.int64(1) << number
             if models:
                 _emit(
-                    records, place, table, waits, plan, out, cursor, event.time, AT_EVENT, models,
+                    records, place, waits, plan, out, cursor, event.time, AT_EVENT, models,
                     event.message_high, event.message_low, 0, i, event.time,
                 )  # fmt: skip
             cursor[EVENT_AT] += 1
-        else:
+        elif cursor[MATCH_AT] < matched.size and match_time <= ask_time:
             match = matched[cursor[MATCH_AT]]
             place = find_record(index, records, match.high, match.low)
             if place >= 0:
@@ -552,6 +570,25 @@ def take_round(
                 record.slots[match.slot] += 1
                 mark_changed(records, place, places, changed)
             cursor[MATCH_AT] += 1
+        else:
+            ask = asked[cursor[ASKED_AT]]
+            place = find_record(index, records, ask.high, ask.low)
+            if place >= 0:
+                _fire_timers(records, place, table, waits, plan, out, cursor, ask.time)
+                _emit(
+                    records, place, waits, plan, out, cursor, ask.time, AT_TRIGGER, ask.models,
+                    ask.trigger_high, ask.trigger_low, 0, ask.source, ask.time,
+                )  # fmt: skip
+            else:
+                # Forgotten since: the trigger is decided without scores.
+                moment = moments[cursor[MOMENTS]]
+                moment.high = ask.high
+                moment.low = ask.low
+                moment.time = ask.time
+                moment.source = ask.source
+                moment.kind = AT_TRIGGER
+                cursor[MOMENTS] += 1
+            cursor[ASKED_AT] += 1
 
 
 @compiled

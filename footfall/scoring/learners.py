@@ -48,7 +48,7 @@ def binned_poisson() -> BlendParameters:
                 loss="poisson",
                 rate=0.02,
                 eps=0.3,
-                clip=10.0,
+                clip=30.0,
                 fine_share=0.1,
                 coarse_share=1.0,
                 warm_up=64,
@@ -56,7 +56,7 @@ def binned_poisson() -> BlendParameters:
                 crosses_at_once=8,
                 most_crosses=64,
             ),
-            BinnedLinearParameters(loss="poisson", rate=0.05, eps=0.3, clip=10.0),
+            BinnedLinearParameters(loss="poisson", rate=0.05, eps=0.3, clip=30.0),
         ),
         rate=0.02,
     )

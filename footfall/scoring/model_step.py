@@ -19,13 +19,16 @@ from footfall.clock import FOREVER, NEVER
 from footfall.errors import StateError
 from footfall.record_log import RecordKind, RecordLog
 from footfall.record_table import RecordTable
-from footfall.scoring.feature_loops import LABEL, MOMENT
+from footfall.scoring.feature_loops import AT_TRIGGER, LABEL, MOMENT
 from footfall.scoring.feature_plan import FeaturePlan
 from footfall.scoring.learner import Floats
 from footfall.scoring.prediction_loops import moved_scores, told
 from footfall.scoring.running_model import RunningModel
 from footfall.scoring.score_rows import Scored, ScoreRows, add_outcomes, add_quality, add_scored
+from footfall.scoring.scored_triggers import AskedTrigger, ScoredTriggers
 from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
+from footfall.tables import TRIGGERS
+from footfall.trigger_rows import decision_rows
 
 STATE_VERSION = 1
 
@@ -37,11 +40,11 @@ class _Moments:
     moments: npt.NDArray[np.void]
     rows: Floats
     texts: pl.DataFrame
+    asked: tuple[AskedTrigger, ...] = ()
 
     def at(self, places: npt.NDArray[np.int64]) -> "_Moments":
-        return _Moments(
-            self.moments[places], self.rows[places], self.texts[places] if self.texts.width else self.texts
-        )
+        texts = self.texts[places] if self.texts.width else self.texts
+        return _Moments(self.moments[places], self.rows[places], texts, self.asked)
 
 
 @dataclass(slots=True)
@@ -58,6 +61,7 @@ class ModelStep:
     models: list[RunningModel] = field(init=False)
     until: dict[str, int] = field(default_factory=dict)
     _last: RecordTable = field(init=False)
+    _triggers: ScoredTriggers = field(default_factory=ScoredTriggers)
     _moments: list[_Moments] = field(default_factory=list)
     _labels: list[npt.NDArray[np.void]] = field(default_factory=list)
     _logs: tuple[RecordLog[RecordTable], ...] | None = None
@@ -79,14 +83,14 @@ class ModelStep:
         for part in parts:
             self.until[part.shard] = max(part.until, self.until.get(part.shard, NEVER))
             if part.moments.size:
-                self._moments.append(_Moments(part.moments, part.rows, _texts(part.texts)))
+                self._moments.append(_Moments(part.moments, part.rows, _texts(part.texts), tuple(part.asked)))
             if part.labels.size:
                 self._labels.append(part.labels)
         out = ScoreRows()
         if len(self.until) < len(self.shards):
             return out
         # FOREVER would overflow; no event lies that late.
-        complete = (min(min(self.until.values()), FOREVER - 2) + 1) // self.settings.tick - 1
+        complete = (min(*self.until.values(), FOREVER - 2) + 1) // self.settings.tick - 1
         labels, ends = self._due_labels(complete - 1)
         moments = self._due_moments(complete + 1)
         at = first = 0
@@ -118,9 +122,17 @@ class ModelStep:
         if not self._moments:
             return _Moments(np.zeros(0, MOMENT), np.zeros((0, len(self.plan.features))), pl.DataFrame())
         moments = np.concatenate([each.moments for each in self._moments])
+        asked: list[AskedTrigger] = []
+        at = 0
+        for each in self._moments:
+            if each.asked:
+                own = moments[at : at + each.moments.size]
+                own["source"] += np.where(own["kind"] == AT_TRIGGER, len(asked), 0)
+                asked.extend(each.asked)
+            at += each.moments.size
         rows = np.concatenate([each.rows for each in self._moments])
         texts = pl.concat([each.texts for each in self._moments])
-        whole = _Moments(moments, rows, texts)
+        whole = _Moments(moments, rows, texts, tuple(asked))
         ticks = moments["time"] // self.settings.tick
         rest = np.flatnonzero(ticks > last)
         self._moments = [whole.at(rest)] if rest.size else []
@@ -131,10 +143,32 @@ class ModelStep:
     def _score(self, due: _Moments, start: int, end: int, out: ScoreRows) -> None:
         if end <= start:
             return
+        learnt = due.moments["kind"][start:end] != AT_TRIGGER
+        self._decide(due, start + np.flatnonzero(~learnt), out)
         for number, model in enumerate(self.models):
-            places = start + np.flatnonzero((due.moments["models"][start:end] >> number) & 1)
+            places = start + np.flatnonzero(learnt & ((due.moments["models"][start:end] >> number) & 1 == 1))
             if places.size:
                 self._score_model(number, model, due.at(places), out)
+
+    def _decide(self, due: _Moments, places: npt.NDArray[np.int64], out: ScoreRows) -> None:
+        """Decide the triggers that wait for scores as of these moments."""
+        if not places.size:
+            return
+        moments = due.moments[places]
+        scores: list[dict[str, float]] = [{} for _ in range(places.size)]
+        for number, model in enumerate(self.models):
+            asked = np.flatnonzero((moments["models"] >> number) & 1)
+            if asked.size:
+                for place, score in zip(
+                    asked.tolist(), model.scores_of(due.rows[places[asked]]), strict=True
+                ):
+                    scores[place][model.model.name] = float(score)
+        decisions = [
+            self._triggers.decide(due.asked[int(source)], known)
+            for source, known in zip(moments["source"], scores, strict=True)
+        ]
+        self._triggers.forget(int(moments["time"][0]))
+        out.add(TRIGGERS, decision_rows(decisions))
 
     def _score_model(self, number: int, model: RunningModel, due: _Moments, out: ScoreRows) -> None:
         found = model.predict(due.moments, due.rows)
@@ -179,6 +213,7 @@ class ModelStep:
             },
             "until": self.until,
             "last": self._last if logs is None else logs[0].snapshot(self._last, settled),
+            "triggers": self._triggers,
             "moments": self._moments,
             "labels": self._labels,
         }
@@ -202,6 +237,7 @@ class ModelStep:
         for number, model in enumerate(self.models):
             model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
         self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
+        self._triggers = kept["triggers"]
         self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
 
     def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:

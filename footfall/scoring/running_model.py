@@ -16,6 +16,7 @@ from footfall.scoring.learner import Floats, Learner
 from footfall.scoring.learners import default_learner, new_learner
 from footfall.scoring.prediction_loops import awaiting, keep_predictions, prediction_ids, take_predictions
 from footfall.scoring.quality_over_time import QualityOverTime
+from footfall.scoring.river_learner import Kind
 from footfall.scoring.score_model import ScoreModel
 
 
@@ -49,7 +50,7 @@ class RunningModel:
 
     def __init__(self, model: ScoreModel, columns: npt.NDArray[np.int64]) -> None:
         self.model = model
-        kind = "value" if model.label.kind == "earns" else "probability"
+        kind: Kind = "value" if model.label.kind == "earns" else "probability"
         self.names: tuple[str, ...] = (model.learner or default_learner(kind), *model.challengers)
         self.learners: list[Learner] = [new_learner(name, model.columns, kind) for name in self.names]
         self.champion = 0
@@ -110,6 +111,10 @@ class RunningModel:
             scores = 100.0 * predicted
         bands = np.searchsorted(np.array(list(self.model.bands.values())), predicted, side="right") - 1
         return scores, np.maximum(bands, 0)
+
+    def scores_of(self, rows: Floats) -> Floats:
+        """Scores as the champion has them now; nothing waits for a label."""
+        return self.scale(self.learners[self.champion].predict(self.own_rows(rows)))[0]
 
     def reasons(self, rows: Floats) -> Floats:
         """What each feature adds to the champion's prediction, shape (rows, features of the model)."""

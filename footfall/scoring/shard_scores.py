@@ -16,15 +16,18 @@ from footfall.clock import FOREVER, NEVER
 from footfall.errors import StateError
 from footfall.event_batch import Events
 from footfall.expression import Expression
-from footfall.hashing import fold_words, hex_names
+from footfall.hashing import fold_words, hash_texts, hex_names
 from footfall.pattern import Pattern
 from footfall.record_log import LogReference, RecordKind, RecordLog
 from footfall.record_table import RecordTable
 from footfall.row_frames import present, whole_rows
 from footfall.row_store import RowPool
 from footfall.scoring.feature_loops import (
+    AFTER_LAST_EVENT,
+    ASKED,
     AT_EVENT,
     AT_SESSION_END,
+    AT_TRIGGER,
     CLOSE,
     LABEL,
     LABELS,
@@ -42,6 +45,7 @@ from footfall.scoring.feature_loops import (
     take_round,
 )
 from footfall.scoring.feature_plan import FeaturePlan
+from footfall.scoring.scored_triggers import AskedTrigger
 from footfall.sessions import ClosedSessions
 
 TICK = 120_000
@@ -86,6 +90,7 @@ class ShardScoring:
         rows: their features, shape (moments, features).
         texts: their `MOMENT_TEXTS`; None where nobody wants rows.
         labels: `LABEL` records.
+        asked: the triggers that some of the moments are of.
     """
 
     shard: str
@@ -94,6 +99,7 @@ class ShardScoring:
     rows: npt.NDArray[np.float64]
     texts: pl.DataFrame | None
     labels: npt.NDArray[np.void]
+    asked: Sequence[AskedTrigger] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class SettledRound:
         patterns: the patterns by their numbers.
         pool: the rows that closed sessions quote.
         until: the event time up to which the round settles.
+        asked: the triggers that wait for scores.
     """
 
     events: Events
@@ -126,6 +133,7 @@ class SettledRound:
     patterns: Sequence[Pattern]
     pool: RowPool
     until: int
+    asked: Sequence[AskedTrigger] = ()
 
 
 class ScoresState(NamedTuple):
@@ -141,15 +149,25 @@ class ScoresState(NamedTuple):
 
 @dataclass(slots=True)
 class ShardScores:
-    """The state of a shard's scores; `snapshot` gives what a restart keeps."""
+    """The state of a shard's scores; `snapshot` gives what a restart keeps.
+
+    Attributes:
+        settings: features and models.
+        shard: the shard's name.
+        bit_of: gives the bit of a condition in the events' masks.
+        visitors: what is kept of the visitors.
+        waits: the predictions that wait for their labels.
+        tables: the plan as the loops take it.
+        next_scans: when all visitors, and all that waits, are to be looked through next.
+    """
 
     settings: ScoreSettings
     shard: str
     bit_of: Callable[[Expression], int]
     visitors: RecordTable = field(init=False)
     waits: RecordTable = field(init=False)
-    _tables: tuple[Any, ...] = field(init=False)
-    _next: tuple[int, int] = (FOREVER, FOREVER)
+    tables: tuple[Any, ...] = field(init=False)
+    next_scans: tuple[int, int] = (FOREVER, FOREVER)
     _names: dict[tuple[int, int], tuple[str, str | None]] = field(default_factory=dict)
     _told: int = NEVER
     _swept: int = NEVER
@@ -174,7 +192,7 @@ class ShardScores:
         """Go on with masks whose conditions have these bits."""
         plan = self.settings.plan
         self.bit_of = bit_of
-        self._tables = (
+        self.tables = (
             plan.operations(bit_of),
             plan.resets,
             plan.blank,
@@ -200,7 +218,7 @@ class ShardScores:
         tick = (until + 1) // self.settings.tick
         scans = not at_end and tick > self._told
         now.run(scans=scans)
-        self._next = now.next
+        self.next_scans = now.next
         if scans:
             self._sweep(settled.until)
         texts = None
@@ -211,7 +229,7 @@ class ShardScores:
         if not moments.size and not labels.size and tick <= self._told:
             return None
         self._told = tick
-        return ShardScoring(self.shard, until, moments, rows, texts, labels)
+        return ShardScoring(self.shard, until, moments, rows, texts, labels, settled.asked)
 
     def remember(self, high: int, low: int, visitor: str, user: str | None) -> None:
         """Keep the texts of a visitor, for moments after their last event."""
@@ -249,7 +267,7 @@ class ShardScores:
             self._logs[1].begin_snapshot(self.waits)
             visitors = self._logs[0].snapshot(self.visitors, settled)
             waits = self._logs[1].snapshot(self.waits, settled)
-        return ScoresState(visitors, waits, self._next, self._names, self._told, self._swept)
+        return ScoresState(visitors, waits, self.next_scans, self._names, self._told, self._swept)
 
     def restore(self, kept: ScoresState) -> None:
         """Go on with what `snapshot` gave.
@@ -257,7 +275,7 @@ class ShardScores:
         Raises:
             StateError: a file that it refers to is missing or damaged, or of other features.
         """
-        visitors, waits, self._next, self._names, self._told, self._swept = kept
+        visitors, waits, self.next_scans, self._names, self._told, self._swept = kept
         for name, table, number in (("visitors", visitors, 0), ("waits", waits, 1)):
             if isinstance(table, RecordTable):
                 setattr(self, name, table)
@@ -276,15 +294,16 @@ class _Round:
         self._at_end = at_end
         self._plan = scores.settings.plan
         self._pieces: list[tuple[npt.NDArray[np.void], npt.NDArray[np.float64], npt.NDArray[np.void]]] = []
-        timers = scores._tables[6]
+        timers = scores.tables[6]
         self._room = int(timers.size) + 2
         moments = settled.closed.records.size + settled.events.size // 4 + 4 * self._room
         self._capacity = min(max(moments, _LEAST_ROOM), _MOST_ROOM)
         self._labels = 4 * self._capacity
-        self._cursor = np.zeros(9, np.int64)
-        self._cursor[[NEXT_TIMER, NEXT_DEADLINE]] = scores._next
+        self._cursor = np.zeros(10, np.int64)
+        self._cursor[[NEXT_TIMER, NEXT_DEADLINE]] = scores.next_scans
         self._closes = _closes(settled.closed) if not at_end else np.zeros(0, CLOSE)
         self._matched = self._counted_matches()
+        self._asked = self._asked_records()
         self._once: dict[tuple[int, int], list[tuple[int, str, str | None]]] = {}
         self._latest: list[tuple[int, int, str, str | None]] = []
 
@@ -296,14 +315,14 @@ class _Round:
     def run(self, *, scans: bool) -> None:
         """Take all of the round."""
         scores, settled = self._scores, self._settled
-        if settled.events.size or self._closes.size or self._matched.size:
+        if settled.events.size or self._closes.size or self._matched.size or self._asked.size:
             lanes, codes = self._lanes(), self._codes()
             scores.visitors.reserve(settled.new_visitors)
             masks = np.ascontiguousarray(settled.masks)
             self._until_done(
                 lambda table, waits, out: take_round(
                     settled.events, masks, settled.dropped, settled.begins, lanes, codes, self._closes,
-                    self._matched, table, waits, scores._tables, out, self._cursor, scores.settings.horizon,
+                    self._matched, self._asked, table, waits, scores.tables, out, self._cursor, scores.settings.horizon,
                     self._room,
                 )
             )  # fmt: skip
@@ -316,7 +335,7 @@ class _Round:
                 lambda table, waits, out: scan_visitors(
                     table,
                     waits,
-                    scores._tables,
+                    scores.tables,
                     out,
                     self._cursor,
                     until,
@@ -327,7 +346,7 @@ class _Round:
         if self._cursor[NEXT_DEADLINE] <= until:
             self._cursor[NEXT_DEADLINE], self._cursor[WAIT_AT] = FOREVER, 0
             self._until_done(
-                lambda table, waits, out: scan_waits(table, waits, scores._tables, out, self._cursor, until)
+                lambda table, waits, out: scan_waits(table, waits, scores.tables, out, self._cursor, until)
             )
 
     def _until_done(self, loop: Callable[[Any, Any, Any], bool]) -> None:
@@ -377,7 +396,13 @@ class _Round:
         if at_event.size:
             parts.append(self._texts_of_events(sources[at_event]))
             places.append(at_event)
-        after = np.flatnonzero((kinds != AT_SESSION_END) & (kinds != AT_EVENT))
+        at_trigger = np.flatnonzero(kinds == AT_TRIGGER)
+        if at_trigger.size:
+            asked = [self._settled.asked[place].decision for place in sources[at_trigger].tolist()]
+            found = [(each.visitor_id, each.user_id, each.session_id) for each in asked]
+            parts.append(pl.DataFrame(found, schema=MOMENT_TEXTS, orient="row"))
+            places.append(at_trigger)
+        after = np.flatnonzero(kinds == AFTER_LAST_EVENT)
         if after.size:
             parts.append(self._texts_of_visitors(moments[after]))
             places.append(after)
@@ -422,7 +447,7 @@ class _Round:
         Those who had one before the round keep their texts until the round's moments have been told.
         """
         settled = self._settled
-        bits = self._scores._tables[7]
+        bits = self._scores.tables[7]
         if not bits.size or not settled.events.size:
             return
         wanted = np.zeros(settled.events.size, np.bool_)
@@ -474,6 +499,21 @@ class _Round:
                 for lane, column in enumerate(found.iter_columns()):
                     codes[lane, taken] = column.to_numpy()
         return codes
+
+    def _asked_records(self) -> npt.NDArray[np.void]:
+        numbers = {model.name: number for number, model in enumerate(self._plan.models)}
+        records = np.zeros(len(self._settled.asked), ASKED)
+        if not records.size:
+            return records
+        visitors = pl.Series([each.decision.visitor_id for each in self._settled.asked], dtype=pl.String)
+        records["high"], records["low"] = hash_texts(visitors)
+        for place, each in enumerate(self._settled.asked):
+            name = int(each.decision.trigger_id, 16)
+            models = sum(1 << numbers[model] for model in each.models if model in numbers)
+            records[["trigger_high", "trigger_low", "time", "models", "source"]][place] = (
+                name >> 64, name & (1 << 64) - 1, each.decision.due_time, models, place
+            )  # fmt: skip
+        return records[np.lexsort((records["trigger_low"], records["trigger_high"], records["time"]))]
 
     def _counted_matches(self) -> npt.NDArray[np.void]:
         records, slots = self._settled.matches, self._plan.match_slots

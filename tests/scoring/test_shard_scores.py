@@ -1,6 +1,5 @@
 """What a shard says of its visitors, against the definitions in plain Python."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -99,7 +98,14 @@ def records_of(drawn: Sequence[tuple[int, str, str, str | None, int]]) -> list[R
         time += step
         found.append(
             Record(
-                visitor, f"m{number}", name, time, time, source=source, value=value * 1_500_000, path=f"/{number}"
+                visitor,
+                f"m{number}",
+                name,
+                time,
+                time,
+                source=source,
+                value=value * 1_500_000,
+                path=f"/{number}",
             )
         )
     return [record for record in found if record.time < END - 10 * DAY]
@@ -117,8 +123,8 @@ def told(parts: Sequence[ShardScoring]) -> list[Prediction]:
     for part in parts:
         for label in part.labels:
             labels[int(label["id_high"]), int(label["id_low"])] = (int(label["time"]), float(label["value"]))
-    from footfall.hashing import text_seed  # noqa: PLC0415
-    from footfall.scoring.prediction_loops import prediction_ids  # noqa: PLC0415
+    from footfall.hashing import text_seed
+    from footfall.scoring.prediction_loops import prediction_ids
 
     found = []
     for part in parts:
@@ -133,11 +139,15 @@ def told(parts: Sequence[ShardScoring]) -> list[Prediction]:
                 row = tuple(part.rows[at][PLAN.columns[number]].tolist())
                 key = int(high[at]), int(low[at])
                 kind = KINDS[int(moment["kind"])]
-                found.append(Prediction(names[number], visitor, kind, int(moment["time"]), row, labels.get(key)))
+                found.append(
+                    Prediction(names[number], visitor, kind, int(moment["time"]), row, labels.get(key))
+                )
     return found
 
 
-def run(records: Sequence[Record], batches: Sequence[int] = (), *, restarts: bool = False) -> list[ShardScoring]:
+def run(
+    records: Sequence[Record], batches: Sequence[int] = (), *, restarts: bool = False
+) -> list[ShardScoring]:
     one, at = engine(), 0
     for size in (*batches, len(records)):
         one.read(0, records[at : at + size])
@@ -152,7 +162,9 @@ def run(records: Sequence[Record], batches: Sequence[int] = (), *, restarts: boo
 
 def comparable(found: Sequence[Prediction]) -> Counter[str]:
     return Counter(
-        repr((*(getattr(each, name) for name in ("model", "visitor", "kind", "time", "label")), each.features))
+        repr(
+            (*(getattr(each, name) for name in ("model", "visitor", "kind", "time", "label")), each.features)
+        )
         for each in found
     )
 
@@ -160,7 +172,7 @@ def comparable(found: Sequence[Prediction]) -> Counter[str]:
 @settings(max_examples=60, deadline=None)
 @given(events, st.lists(st.integers(0, 5), max_size=4), st.booleans())
 def test_moments_features_and_labels_are_what_their_definitions_say(
-    drawn: list[tuple[int, str, str, str | None, int]], batches: list[int], restarts: bool
+    drawn: list[tuple[int, str, str, str | None, int]], batches: list[int], restarts: bool,  # noqa: FBT001 - Hypothesis gives it
 ) -> None:
     records = records_of(drawn)
     wanted = predictions(records, MODELS, GAP, END - 1, meets)
@@ -176,11 +188,12 @@ def test_no_feature_looks_into_the_future(
     whole = told(run(records))
     part = told(run(records[:cut]))
     last = records[min(cut, len(records)) - 1].time if records[:cut] else START
-    known = {(each.model, each.visitor, each.kind, each.time): each.features for each in part}
+    known: dict[tuple[str, str, str, int], list[str]] = {}
+    for each in part:
+        known.setdefault((each.model, each.visitor, each.kind, each.time), []).append(repr(each.features))
     for each in whole:
         if each.time < last:
-            found = known[each.model, each.visitor, each.kind, each.time]
-            assert all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(found, each.features, strict=True))
+            assert repr(each.features) in known[each.model, each.visitor, each.kind, each.time]
 
 
 def test_a_horizon_includes_its_last_millisecond() -> None:
@@ -196,10 +209,12 @@ def test_a_horizon_includes_its_last_millisecond() -> None:
 
 
 def test_matches_count_from_when_they_have_settled() -> None:
-    from footfall import Pattern  # noqa: PLC0415
-    from footfall.scoring.feature import matches  # noqa: PLC0415
+    from footfall import Pattern
+    from footfall.scoring.feature import matches
 
-    model = ScoreModel("lead", "", [Feature("two", matches("two"))], [at_event(event == "ask")], happens(ORDER, within="1 d"))
+    model = ScoreModel(
+        "lead", "", [Feature("two", matches("two"))], [at_event(event == "ask")], happens(ORDER, within="1 d")
+    )
     plan = FeaturePlan.compile([model])
     two = Pattern("two", "").begin("a", event == "a").followed_by("b", event == "b").within("1 h")
     whole = PatternPlan.compile((two,), reserved=(*NO_COUNTS, *plan.conditions), carried=plan.event_columns)
@@ -213,7 +228,7 @@ def test_matches_count_from_when_they_have_settled() -> None:
 
 
 @pytest.mark.parametrize("texts", [True, False])
-def test_texts_go_with_moments(texts: bool) -> None:
+def test_texts_go_with_moments(*, texts: bool) -> None:
     first = START + 7_000_000
     records = [
         Record("a", "1", "click", first, first, user="u1"),
@@ -222,9 +237,11 @@ def test_texts_go_with_moments(texts: bool) -> None:
     ]
     one = engine()
     if not texts:
-        from dataclasses import replace  # noqa: PLC0415
+        from dataclasses import replace
 
-        one = Engine(one.settings.plan, scores=replace(one.settings.scores or ScoreSettings(PLAN), wants_rows=False))
+        one = Engine(
+            one.settings.plan, scores=replace(one.settings.scores or ScoreSettings(PLAN), wants_rows=False)
+        )
     one.read(0, [*records, Record("end", "end", "click", END, END)])
     one.feed()
     parts = [each.scoring for each in one.settled if each.scoring is not None]
