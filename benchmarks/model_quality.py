@@ -67,7 +67,9 @@ def _boosting(retrain: int) -> Model:
     """Gradient boosting with fixed, tuned settings, trained anew on the whole past every so many rows."""
 
     def run(table: LabelledTable) -> Floats:
-        predicted = np.full(table.labels.size, 0.5)
+        # Before the first training, the share of positives so far.
+        seen = np.arange(table.labels.size)
+        predicted = (np.cumsum(table.labels) - table.labels + 1) / (seen + 10)
         for begin in range(retrain, table.labels.size, retrain):
             past, now = slice(0, begin), slice(begin, begin + retrain)
             positives = table.labels[past].mean()
@@ -82,7 +84,7 @@ def _boosting(retrain: int) -> Model:
                 early_stopping=False,
                 random_state=1,
             )
-            # Categories stay codes: told that they are such, it did worse (ROC AUC 0.911 instead of 0.919).
+            # Categories stay codes: told that they are such, it did no better.
             model.fit(table.rows[past], table.labels[past])
             predicted[now] = model.predict_proba(table.rows[now])[:, 1]
         return predicted

@@ -2,8 +2,8 @@
 
 A Python file defines patterns (`my_pattern = Pattern(...)...`) and patterns with parameters (functions under
 `@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Trigger rules
-(`my_rule = TriggerRule(...)`) and models of scores (`my_model = ScoreModel(...)`) stand in the same files. Such files are
-code and run when they are read, so a folder is as trusted as the program itself.
+(`my_rule = TriggerRule(...)`) and models of scores (`my_model = ScoreModel(...)`) stand in the same files. Such files
+are code and run when they are read, so a folder is as trusted as the program itself.
 """
 
 import ast
@@ -149,7 +149,8 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
     """What a folder of patterns holds; without one, the folder of the shipped patterns.
 
     Every `Pattern`, `ParametricPattern`, `TriggerRule` and `ScoreModel` that a `*.py` file (not one that starts with
-    `_`) has at module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
+    `_`) has at module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't
+    read.
 
     Raises:
         UsageError: the folder doesn't exist, or holds no pattern.
@@ -225,7 +226,8 @@ def _read_python(
             continue
         seen.add(id(value))
         where = f"{path}, line {lines[name]}" if name in lines else str(path)
-        if _is_noted(value, where, rules, models):
+        if isinstance(value, TriggerRule | ScoreModel):
+            _note(value, where, rules, models)
             continue
         if isinstance(value, Pattern):
             pattern = value
@@ -241,15 +243,16 @@ def _read_python(
             problems.append(f"{where}: {error}")
 
 
-def _is_noted(
-    value: object, where: str, rules: list[_FoundRule], models: list[tuple[ScoreModel, str]]
-) -> bool:
-    """Note a rule or a model; whether it is one."""
+def _note(
+    value: TriggerRule | ScoreModel,
+    where: str,
+    rules: list[_FoundRule],
+    models: list[tuple[ScoreModel, str]],
+) -> None:
     if isinstance(value, TriggerRule):
         rules.append(_FoundRule(value, where))
-    elif isinstance(value, ScoreModel):
+    else:
         models.append((value, where))
-    return isinstance(value, TriggerRule | ScoreModel)
 
 
 def _read_json(path: Path, problems: list[str]) -> Iterator[_Found]:

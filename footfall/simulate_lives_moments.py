@@ -59,6 +59,7 @@ class TrueMoment(msgspec.Struct):
         moment: `session_end`, `order` or `days_after`.
         days: how many days after the last event; None at the other moments.
         label: `lead` (an order comes within the horizon) or `churn` (no event does).
+        horizon_ms: what is left of the label's horizon; that of churn begins at the customer's last event.
         probability: that of the label at that time, given the hidden state.
         outcome: what came; None where the horizon reaches beyond the simulation's end.
         state: the hidden state.
@@ -86,7 +87,7 @@ class Moments:
         self.counts: Counter[str] = Counter()
         self._plan = plan
         self._clock = clock
-        self._truth = Truth(clock, lead_days=plan.lead_days, churn_days=plan.churn_days)
+        self._truth = Truth(clock, lead_days=plan.lead_days)
         self._waiting: dict[int, list[_Moment]] = {}
         self._time = IsoTimes()
         self._encode = msgspec.json.Encoder().encode
@@ -114,7 +115,7 @@ class Moments:
         if life.orders:
             for days in DAYS_AFTER:
                 at = last + days * DAY_MS
-                if at >= next_visit:
+                if at >= next_visit or days >= self._plan.churn_days:
                     break
                 self._between(life, at, days, path, next_visit)
         return True
@@ -148,12 +149,19 @@ class Moments:
         places = np.array([moment.life.place for moment in moments])
         states = np.array([moment.state for moment in moments])
         times = np.array([moment.time for moment in moments])
-        lead, churn = self._truth.lead(places, states, times), self._truth.churn(places, states)
-        for moment, leads, churns in zip(moments, lead.tolist(), churn.tolist(), strict=True):
+        left = np.array([self._days_left(moment) for moment in moments])
+        lead, churn = self._truth.lead(places, states, times), self._truth.churn(places, states, left)
+        for moment, days, leads, churns in zip(
+            moments, left.tolist(), lead.tolist(), churn.tolist(), strict=True
+        ):
             if moment.kind == _SESSION_END:
                 yield self._line(moment, "lead", self._plan.lead_days, leads)
             else:
-                yield self._line(moment, "churn", self._plan.churn_days, churns)
+                yield self._line(moment, "churn", days, churns)
+
+    def _days_left(self, moment: _Moment) -> int:
+        """Until the customer counts as lost: the horizon of churn begins at the last event."""
+        return self._plan.churn_days - (0 if moment.kind in _KINDS else moment.kind)
 
     def _line(self, moment: _Moment, label: str, days: int, probability: float) -> bytes:
         horizon = days * DAY_MS

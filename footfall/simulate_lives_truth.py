@@ -75,15 +75,11 @@ class Truth:
     Args:
         clock: the site's.
         lead_days: the horizon of the lead label, whole days.
-        churn_days: that of the churn label.
     """
 
-    def __init__(self, clock: SiteClock, *, lead_days: int, churn_days: int) -> None:
+    def __init__(self, clock: SiteClock, *, lead_days: int) -> None:
         self._clock = clock
         self._order_terms = np.stack([_order_terms(place, lead_days) for place in range(len(TRAITS))])
-        self._quiet = np.stack(
-            [expm(rates_of(traits).until_visit() * churn_days).sum(axis=1) for traits in TRAITS]
-        )
 
     def lead(self, traits: Places, states: Places, times: Times) -> Matrix:
         """Of each moment: the probability of an order within the lead horizon, its end included.
@@ -104,10 +100,19 @@ class Truth:
         without: Matrix = np.einsum("mt,tm->m", terms, moments) / len(ORDER_AFTER_MS)
         return np.clip(1 - without, 0.0, 1.0)
 
-    def churn(self, traits: Places, states: Places) -> Matrix:
-        """Of each moment: the probability that no visit comes within the churn horizon, its end included."""
-        quiet: Matrix = self._quiet[traits, states]
+    def churn(self, traits: Places, states: Places, days: Places) -> Matrix:
+        """Of each moment: the probability that no visit comes within so many days, their end included."""
+        quiet = np.empty(days.size)
+        for left in np.unique(days).tolist():
+            held = days == left
+            quiet[held] = _quiet(left)[traits[held], states[held]]
         return quiet
+
+
+@cache
+def _quiet(days: int) -> Matrix:
+    """Of each traits and state: the probability that no visit comes within so many days."""
+    return np.stack([expm(rates_of(traits).until_visit() * days).sum(axis=1) for traits in TRAITS])
 
 
 @cache

@@ -118,14 +118,14 @@ class Reference:
         for days in DAYS_AFTER if self._orders and self._orders[0] <= at else ():
             since = at + days * DAY_MS
             if since < following:
-                self.moments.append(("days_after", days, since, self._churns(since)))
+                self.moments.append(("days_after", days, since, self._churns(since, 30 - days)))
 
     def _leads(self, since: int) -> bool | None:
         until = since + 7 * DAY_MS
         return any(since < at <= until for at in self._orders) if until <= self._plan.stop else None
 
-    def _churns(self, since: int) -> bool | None:
-        until = since + 30 * DAY_MS
+    def _churns(self, since: int, days: int = 30) -> bool | None:
+        until = since + days * DAY_MS
         return not any(since < at <= until for at in self._times) if until <= self._plan.stop else None
 
 
@@ -144,7 +144,11 @@ def test_moments_and_outcomes_are_those_of_the_file(few: LivesSummary) -> None:
     assert len(found) == len(expected) == sum(few.moments.values())
     assert sum(of.sessions for of in references.values()) == few.sessions
     assert [row["time"] for row in listed] == sorted(row["time"] for row in listed)
-    assert {row["label"]: row["horizon_ms"] for row in listed} == {"lead": 7 * DAY_MS, "churn": 30 * DAY_MS}
+    assert {(row["label"], row["days"], row["horizon_ms"]) for row in listed} == {
+        ("lead", None, 7 * DAY_MS),
+        ("churn", None, 30 * DAY_MS),
+        *(("churn", days, (30 - days) * DAY_MS) for days in DAYS_AFTER),
+    }
     assert len({(row["label"], row["outcome"]) for row in listed}) == 6
 
 

@@ -15,7 +15,7 @@ from footfall.simulate_plan import MONDAY, busy
 
 HOUR = 3_600_000
 CLOCK = SiteClock()
-TRUTH = Truth(CLOCK, lead_days=7, churn_days=30)
+TRUTH = Truth(CLOCK, lead_days=7)
 PAID, SOCIAL = (
     TRAITS.index(Traits("paid", "desktop", 2)),
     TRAITS.index(Traits("social", "phone", 0)),
@@ -77,12 +77,13 @@ def test_lead_is_the_mean_over_when_an_order_comes(hour: int) -> None:
     assert abs(found - forgetful).max() > 1e-6
 
 
-def test_churn_is_what_small_steps_come_to() -> None:
+@pytest.mark.parametrize("days", [30, 3])
+def test_churn_is_what_small_steps_come_to(days: int) -> None:
     rates = rates_of(TRAITS[PAID])
-    step = np.eye(len(State)) + rates.until_visit() * (30 / 2**22)
+    step = np.eye(len(State)) + rates.until_visit() * (days / 2**22)
     for _ in range(22):
         step = step @ step
-    found = TRUTH.churn(np.full(len(State), PAID), np.arange(len(State)))
+    found = TRUTH.churn(np.full(len(State), PAID), np.arange(len(State)), np.full(len(State), days))
     assert found == pytest.approx(step.sum(axis=1), abs=1e-4)
     assert found[State.GONE] == 1
 
@@ -114,7 +115,7 @@ def test_the_process_played_out_agrees(place: int, state: State) -> None:
             now, reached = visit, chances.turned(random, path[-1][1])
         quiet += first >= since + 30
     (lead,) = TRUTH.lead(*one(place, state, begin))
-    (churn,) = TRUTH.churn(*one(place, state))
+    (churn,) = TRUTH.churn(*one(place, state, 30))
     for count, probability in ((ordered, lead), (quiet, churn)):
         spread = np.sqrt(runs * probability * (1 - probability))
         assert abs(count - runs * probability) < 4 * max(spread, 1)

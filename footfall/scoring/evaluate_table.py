@@ -60,9 +60,9 @@ def read_table(path: Path, label: str, time: str | None = None) -> LabelledTable
     frame = _read(path)
     for name in (label, time):
         if name is not None and name not in frame.columns:
-            near = closest(name, frame.columns)
+            near = closest(name, frame.columns) or "."
             raise UsageError(
-                f"{path} has no column {name!r}{near}; its columns are {', '.join(frame.columns)}"
+                f"{path} has no column {name!r}{near} Its columns are {', '.join(frame.columns)}"
             )
     labels, left_out = _labels(frame[label], path, label)
     frame = frame.filter(~pl.Series(np.isnan(labels)))
@@ -130,10 +130,11 @@ def _labels(series: pl.Series, path: Path, name: str) -> tuple[Floats, Counter[s
         [1.0 if word in _TRUE else 0.0 if word in _FALSE else np.nan for word in words.str.to_lowercase()]
     )
     left_out = Counter(words.filter(pl.Series(np.isnan(labels))).to_list())
-    if left_out.total() == labels.size:
+    written = left_out.total() - left_out[""]
+    if written > np.count_nonzero(~np.isnan(labels)) or left_out.total() == labels.size:
         found = ", ".join(repr(word) for word, _ in left_out.most_common(5))
         raise SourceError(
-            f"column {name!r} has no label; write true or false, yes or no, 1 or 0, not {found}",
+            f"column {name!r} has no labels; write true or false, yes or no, 1 or 0, not {found}",
             source=str(path),
         )
     return labels, left_out

@@ -349,7 +349,7 @@ class _Round:
                 lambda table, waits, out: scan_waits(table, waits, scores.tables, out, self._cursor, until)
             )
 
-    def _until_done(self, loop: Callable[[Any, Any, Any], bool]) -> None:
+    def _until_done(self, loop: Callable[..., bool]) -> None:
         scores, plan = self._scores, self._plan
         while True:
             out = (

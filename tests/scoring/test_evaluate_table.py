@@ -77,8 +77,8 @@ def test_a_few_values_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
-    table = read_table(written(tmp_path, "x,label\n1,yes\n2,maybe\n3,\n4,no\n5,maybe\n"), "label")
-    assert table.left_out == {"maybe": 2, "": 1}
+    table = read_table(written(tmp_path, "x,label\n1,yes\n2,maybe\n3,\n4,no\n5,maybe\n6,\n"), "label")
+    assert table.left_out == {"maybe": 2, "": 2}
     assert table.rows[:, 0].tolist() == [1, 4]
 
 
@@ -109,6 +109,12 @@ def test_times(tmp_path: Path) -> None:
         ("x,bought\n1,1\n2,1\n", SourceError, "all 2 labels .* positive"),
         ("x,bought\n1,0\n2,No\n", SourceError, "all 2 labels .* negative"),
         ("x,bought\n1,often\n2,rarely\n", SourceError, "yes or no, 1 or 0, not 'often', 'rarely'"),
+        (
+            "x,bought\n1,1\n2,0\n3,often\n4,rarely\n5,2\n",
+            SourceError,
+            "yes or no, 1 or 0, not 'often', 'rarely', '2'",
+        ),
+        ("x,bought\n1,\n2,\n", SourceError, "yes or no, 1 or 0, not ''"),
         ("bought\n1\n0\n", SourceError, "no column but the label"),
         ("x,bought\n1,0\n2,1,3\n", SourceError, "can't be read as a table"),
     ],
