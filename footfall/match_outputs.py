@@ -95,5 +95,4 @@ class LoopOutputs:
     def _values(self, rows: npt.NDArray[np.int64], pool: RowPool) -> list[tuple[Any, ...]]:
         names = sorted(self.columns)
         frame = pl.DataFrame(dict(zip(names, pool.take(rows, names), strict=True)))
-        values: list[tuple[Any, ...]] = frame.select(self.values.columns()).rows()
-        return values
+        return self.values.frame(frame).rows()

@@ -17,7 +17,7 @@ from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
 from footfall.expression import Expression
 from footfall.expression_base import Compute, Node
-from footfall.expression_leaves import EventField
+from footfall.expression_leaves import EventField, EventProperty
 from footfall.expression_nodes import AllOf, AnyOf, Constant, Not
 from footfall.pattern import Pattern
 from footfall.pattern_spec import LoopSpec, PartialTest, PartialView, PatternSpec, StageSpec, Test
@@ -67,12 +67,13 @@ class EventValues:
         return self._built()[0]
 
     def frame(self, events: pl.DataFrame) -> pl.DataFrame:
-        """`columns()` of events; those that are plain fields are taken as they are, which is quicker for a few rows."""
-        found = {
-            slot: events[value.name]
-            for slot, value in enumerate(self.expressions)
-            if isinstance(value, EventField) and value.kind(self.schema) != "time"
-        }
+        """`columns()` of events; plain fields and properties are taken directly, which is quicker for a few rows."""
+        found = {}
+        for slot, value in enumerate(self.expressions):
+            if isinstance(value, EventField) and value.kind(self.schema) != "time":
+                found[slot] = events[value.name]
+            elif isinstance(value, EventProperty):
+                found[slot] = value.read_all(events["properties"])
         if len(found) < len(self.expressions):
             others = [column for slot, column in enumerate(self.columns()) if slot not in found]
             more = events.select(others)

@@ -5,6 +5,7 @@ others. A column that a frame lacks is null in all its rows.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,12 @@ def whole_numbers(column: pl.Series, absent: int) -> npt.NDArray[np.int64]:
 
 def nulls(name: str, height: int) -> pl.Series:
     """A column of the envelope without a value."""
-    return pl.Series(name, [None], dtype=SCHEMA[name]).new_from_index(0, height)
+    return _null(name).new_from_index(0, height)
+
+
+@cache
+def _null(name: str) -> pl.Series:
+    return pl.Series(name, [None], dtype=SCHEMA[name])
 
 
 def filled_columns(frame: pl.DataFrame) -> pl.DataFrame:

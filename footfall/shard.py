@@ -31,7 +31,7 @@ from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone, ShardStatus
 from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
 from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
-from footfall.shard_clock import ShardClock
+from footfall.shard_clock import ShardClock, passes_a_moment
 from footfall.shard_totals import ShardTotals
 from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
 from footfall.tables import MATCHES, SESSIONS, TRIGGERS
@@ -40,7 +40,7 @@ from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 7
+STATE_VERSION = 8
 
 _NO_MATCHES = MATCHES.empty()
 _NO_SESSIONS = SESSIONS.empty()
@@ -67,8 +67,9 @@ class ShardSettings:
         idle_bound: as the partitions' clocks have it, in ms.
         triggers: the trigger rules; None where there are none.
         scores: features and models; None where nothing is scored.
-        settle_step: a round settles once its watermark has moved on by this much (ms); more than 1 saves work where
-            batches are small. What settles, and what it proves, doesn't depend on it.
+        settle_step: a round settles once its watermark has passed the next multiple of this (ms), shifted by a part of
+            it that is each shard's own, so that they don't all settle at once; more than 1 saves work where batches are
+            small. What settles, and what it proves, doesn't depend on it.
     """
 
     sessions: SessionSettings
@@ -212,7 +213,7 @@ class Shard:
             return [settled for part in halves(batches) for settled in self.take(part)]
         until = self.clock.watermark()
         if until is not None:
-            if until < self.settled + self.settings.settle_step:
+            if not passes_a_moment(self.settled, until, self.name, self.settings.settle_step):
                 return self._only_told(told)
             if self._nothing_due(until):
                 self.settled = until

@@ -1,5 +1,6 @@
 """How far the source partitions that feed a shard have come: what the shard may settle, and what may be told early."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,6 +9,20 @@ import numpy.typing as npt
 
 from footfall.clock import FOREVER, NEVER
 from footfall.event_batch import UNTOLD, ShardBatch
+
+_DIGITS = re.compile(r"\d+")
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+def passes_a_moment(settled: int, until: int, shard: str, step: int) -> bool:
+    """Whether the shard has a moment to settle after the time `settled`, up to `until` (ms).
+
+    There is one in each `step`: shards that go by one clock have theirs one after the other, by the numbers in their
+    names, so that they don't all settle at once. Multiples of the golden ratio lie evenly, however many there are.
+    """
+    digits = _DIGITS.search(shard)
+    phase = int(int(digits[0]) * _GOLDEN_RATIO % 1 * step) if digits else 0
+    return (until + phase) // step > (settled + phase) // step
 
 
 def _none() -> npt.NDArray[np.int64]:
