@@ -15,7 +15,7 @@ from bytewax.operators import KeyedStream
 from footfall.answer_output import Outgoing
 from footfall.dataflow import FlowParts, is_letters, scoring_of
 from footfall.event_batch import ShardBatch
-from footfall.input import Letters
+from footfall.letters import Letters
 
 
 def build(parts: FlowParts) -> Dataflow:

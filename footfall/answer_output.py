@@ -12,7 +12,7 @@ import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from footfall.control_table import control_rows
-from footfall.input import Letters
+from footfall.letters import Letters
 from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import PartitionDone, ShardDone, Tell
 from footfall.scoring.score_rows import ScoreRows

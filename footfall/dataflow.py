@@ -21,7 +21,8 @@ from footfall.event_batch import ShardBatch
 from footfall.event_names import EventNames
 from footfall.expression import Expression, event
 from footfall.formats import Decoder, format_by_name
-from footfall.input import FormatMaker, InputSettings, Item, Letters, RecordInput
+from footfall.input import FormatMaker, InputSettings, Item, RecordInput
+from footfall.letters import Letters
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
 from footfall.placement import shard_names

@@ -5,8 +5,8 @@ event i) and are looked up only where an answer quotes them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,9 +61,20 @@ the plan's mask, `value` in millionths, `row` its number among all rows a shard 
 Events = npt.NDArray[np.void]
 
 
+class Mark(NamedTuple):
+    """How far a source partition has come: its number, and what `ShardBatch` has under these names."""
+
+    partition: int
+    watermark: int
+    ended: bool = False
+    arrival: int = NEVER
+
+
 @dataclass(slots=True)
 class ShardBatch:
     """What one read of a source partition means to one shard; there may be no events in it.
+
+    Where several partitions were read together, it is what all of them mean.
 
     Attributes:
         shard: the shard's number.
@@ -79,6 +90,8 @@ class ShardBatch:
         arrival: the latest arrival (ms) that the partition has had, or the time up to which a live one has been read to
             its end; `NEVER` where neither is known.
         generation: that of the plan by which masks and lanes were made.
+        others: how far the other partitions have come that were read together with this one. Each partition's events
+            stand together, in offset order.
     """
 
     shard: int
@@ -91,6 +104,12 @@ class ShardBatch:
     watermarks: npt.NDArray[np.int64] | None = None
     arrival: int = NEVER
     generation: int = 0
+    others: tuple[Mark, ...] = ()
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """How far the partitions have come whose events are here, this one first."""
+        return (Mark(self.partition, self.watermark, self.ended, self.arrival), *self.others)
 
 
 @compiled
@@ -125,8 +144,11 @@ def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
     return marks
 
 
-def engine_events(frame: pl.DataFrame, partition: int) -> Events:
-    """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others."""
+def engine_events(frame: pl.DataFrame, partition: int | npt.NDArray[np.int32]) -> Events:
+    """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others.
+
+    `partition` is the number of the partition that they are of; an array has that of each.
+    """
     events = np.empty(frame.height, EVENT)
     events["time"] = whole_numbers(frame["event_time"], NEVER)
     events["arrival"] = whole_numbers(frame["arrival_time"], NEVER)
@@ -169,6 +191,26 @@ def split_by_shard(
 
     `columns` are those of the batches' rows.
     """
+    mark = Mark(partition, watermark, ended, arrival)
+    return split_together(frame, plan, columns, [mark], shards, partition=partition)
+
+
+def split_together(
+    frame: pl.DataFrame,
+    plan: PatternPlan,
+    columns: list[str],
+    marks: Sequence[Mark],
+    shards: int,
+    *,
+    partition: int | npt.NDArray[np.int32],
+) -> list[ShardBatch]:
+    """One batch for every shard, from one read of several partitions; as `split_by_shard` otherwise.
+
+    `marks` say how far the partitions have come, `partition` is the number of each event's, or that of all of them.
+    The events of one partition stand together in the frame, in offset order.
+    """
+    (number, watermark, ended, arrival), *others = marks
+    rest = tuple(others)
     events = engine_events(frame, partition)
     masks = plan.masks(frame)
     events["mask"] = masks[:, 0]
@@ -177,7 +219,7 @@ def split_by_shard(
     frame = filled_columns(frame[columns])
     if shards == 1:
         only = ShardBatch(
-            0, partition, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation
+            0, number, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation, rest
         )
         return [only]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
@@ -196,7 +238,7 @@ def split_by_shard(
         batches.append(
             ShardBatch(
                 shard,
-                partition,
+                number,
                 watermark,
                 ended,
                 events[part],
@@ -205,6 +247,7 @@ def split_by_shard(
                 before,
                 arrival,
                 plan.generation,
+                rest,
             )
         )
     return batches
@@ -221,29 +264,36 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
     if before is None or not middle:
         msg = "a batch without watermarks can't be cut; this is a fault of Footfall's"
         raise StateError(msg)
+    (number, watermark, ended, arrival), *others = _marks_before(batch, before, middle)
     first = ShardBatch(
         batch.shard,
-        batch.partition,
-        int(before[middle]),
-        False,
+        number,
+        watermark,
+        ended,
         batch.events[:middle],
         batch.lanes[:middle],
         batch.rows.slice(0, middle),
         before[:middle],
-        batch.arrival,
+        arrival,
         batch.generation,
+        tuple(others),
     )
-    events, lanes, rows = batch.events[middle:], batch.lanes[middle:], batch.rows.slice(middle)
-    second = ShardBatch(
-        batch.shard,
-        batch.partition,
-        batch.watermark,
-        batch.ended,
-        events,
-        lanes,
-        rows,
-        before[middle:],
-        batch.arrival,
-        batch.generation,
+    second = replace(
+        batch,
+        events=batch.events[middle:],
+        lanes=batch.lanes[middle:],
+        rows=batch.rows.slice(middle),
+        watermarks=before[middle:],
     )
     return [first], [second]
+
+
+def _marks_before(batch: ShardBatch, before: npt.NDArray[np.int64], place: int) -> list[Mark]:
+    """How far a batch's partitions have come before the event at that place."""
+    coming = batch.events["partition"][place:]
+    found = []
+    for mark in batch.marks:
+        own = np.flatnonzero(coming == mark.partition)
+        earlier = mark._replace(watermark=int(before[place + own[0]]), ended=False) if own.size else mark
+        found.append(earlier)
+    return found

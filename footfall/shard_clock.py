@@ -69,10 +69,10 @@ class ShardClock:
     def take(self, batches: Sequence[ShardBatch]) -> None:
         """Note how far the partitions have come with these batches."""
         for batch in batches:
-            number = batch.partition
-            self.watermarks[number] = max(self.watermarks[number], batch.watermark)
-            self.ended[number] |= batch.ended
-            self.arrivals[number] = max(self.arrivals[number], batch.arrival)
+            for number, watermark, ended, arrival in batch.marks:
+                self.watermarks[number] = max(self.watermarks[number], watermark)
+                self.ended[number] |= ended
+                self.arrivals[number] = max(self.arrivals[number], arrival)
 
     def watermark(self) -> int | None:
         """Up to when all has come, in every partition that goes on; None if none does."""
@@ -98,14 +98,15 @@ class ShardClock:
         if settled >= int(self.untold_until.max(initial=NEVER)):
             return
         for batch in batches:
-            number = batch.partition
-            if number < history:
-                latest = int(batch.events["time"].max(initial=batch.arrival))
-                known = int(self.untold_until[number])
-                if latest != NEVER or batch.ended:
-                    self.untold_until[number] = latest if known == FOREVER else max(known, latest)
-            elif self.untold_until[number] == FOREVER:
-                times = batch.events["time"]
-                since = batch.arrival if batch.arrival != NEVER or not times.size else int(times.max())
-                self.untold_until[number] = since if since != NEVER else FOREVER
+            for number, _, ended, arrival in batch.marks:
+                own = batch.events["partition"] == number
+                times = batch.events["time"][own]
+                if number < history:
+                    latest = int(times.max(initial=arrival))
+                    known = int(self.untold_until[number])
+                    if latest != NEVER or ended:
+                        self.untold_until[number] = latest if known == FOREVER else max(known, latest)
+                elif self.untold_until[number] == FOREVER:
+                    since = arrival if arrival != NEVER or not times.size else int(times.max())
+                    self.untold_until[number] = since if since != NEVER else FOREVER
             batch.events["marks"] |= UNTOLD
