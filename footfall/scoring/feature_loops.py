@@ -68,11 +68,13 @@ LABEL = np.dtype(
         ("id_high", np.uint64),
         ("id_low", np.uint64),
         ("time", np.int64),
+        ("due", np.int64),
         ("value", np.float64),
         ("model", np.int64),
     ]
 )
-"""What came of a prediction: `time` is when that was known, `value` 1 or 0, or money in units."""
+"""What came of a prediction: `time` is when that was known, `due` when its horizon was over, `value` 1 or 0, or money
+in units."""
 
 WAIT = np.dtype(
     [
@@ -335,6 +337,7 @@ def _tell(record: Any, wait: Any, time: Any, value: Any, labels: Any, cursor: An
     label.id_high = wait.high
     label.id_low = wait.low
     label.time = time
+    label.due = wait.deadline
     label.value = value
     label.model = wait.model
 

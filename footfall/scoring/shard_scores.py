@@ -85,12 +85,13 @@ class ShardScoring:
 
     Attributes:
         shard: the shard's name.
-        until: the event time up to which it has settled; `FOREVER` when nothing more comes.
+        until: the event time up to which it has settled, but for what the input's end settles.
         moments: `MOMENT` records.
         rows: their features, shape (moments, features).
         texts: their `MOMENT_TEXTS`; None where nobody wants rows.
         labels: `LABEL` records.
         asked: the triggers that some of the moments are of.
+        final: nothing more comes.
     """
 
     shard: str
@@ -100,6 +101,7 @@ class ShardScoring:
     texts: pl.DataFrame | None
     labels: npt.NDArray[np.void]
     asked: Sequence[AskedTrigger] = ()
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class ScoresState(NamedTuple):
     cursor: tuple[int, int]
     names: dict[tuple[int, int], tuple[str, str | None]]
     told: int
+    until: int
     swept: int
 
 
@@ -170,6 +173,7 @@ class ShardScores:
     next_scans: tuple[int, int] = (FOREVER, FOREVER)
     _names: dict[tuple[int, int], tuple[str, str | None]] = field(default_factory=dict)
     _told: int = NEVER
+    _until: int = NEVER
     _swept: int = NEVER
     _logs: tuple[RecordLog[RecordTable], RecordLog[RecordTable]] | None = None
 
@@ -214,7 +218,8 @@ class ShardScores:
         At the input's end, the sessions that it closes make no moments, and nothing that waits is told.
         """
         now = _Round(self, settled, at_end=at_end)
-        until = FOREVER if at_end else settled.until
+        until = self._until if at_end else settled.until
+        self._until = until
         tick = (until + 1) // self.settings.tick
         scans = not at_end and tick > self._told
         now.run(scans=scans)
@@ -226,10 +231,10 @@ class ShardScores:
         if self.settings.wants_rows:
             texts = now.texts(moments)
             now.keep_texts()
-        if not moments.size and not labels.size and tick <= self._told:
+        if not moments.size and not labels.size and tick <= self._told and not at_end:
             return None
         self._told = tick
-        return ShardScoring(self.shard, until, moments, rows, texts, labels, settled.asked)
+        return ShardScoring(self.shard, until, moments, rows, texts, labels, settled.asked, at_end)
 
     def remember(self, high: int, low: int, visitor: str, user: str | None) -> None:
         """Keep the texts of a visitor, for moments after their last event."""
@@ -267,7 +272,9 @@ class ShardScores:
             self._logs[1].begin_snapshot(self.waits)
             visitors = self._logs[0].snapshot(self.visitors, settled)
             waits = self._logs[1].snapshot(self.waits, settled)
-        return ScoresState(visitors, waits, self.next_scans, self._names, self._told, self._swept)
+        return ScoresState(
+            visitors, waits, self.next_scans, self._names, self._told, self._until, self._swept
+        )
 
     def restore(self, kept: ScoresState) -> None:
         """Go on with what `snapshot` gave.
@@ -275,7 +282,7 @@ class ShardScores:
         Raises:
             StateError: a file that it refers to is missing or damaged, or of other features.
         """
-        visitors, waits, self.next_scans, self._names, self._told, self._swept = kept
+        visitors, waits, self.next_scans, self._names, self._told, self._until, self._swept = kept
         for name, table, number in (("visitors", visitors, 0), ("waits", waits, 1)):
             if isinstance(table, RecordTable):
                 setattr(self, name, table)
