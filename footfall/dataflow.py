@@ -209,8 +209,11 @@ def pattern_plan(
     withdrawals = withdrawal_conditions(tuple(rules), tuple(patterns))
     asked = () if features is None else features.conditions
     carried = frozenset[str]() if features is None else features.event_columns
+    numbers = () if features is None else features.numbers
     reserved = (*session_conditions(settings), *withdrawals, *asked)
-    return PatternPlan.compile(patterns, reserved=reserved, limit=settings.partial_limit, carried=carried)
+    return PatternPlan.compile(
+        patterns, reserved=reserved, limit=settings.partial_limit, carried=carried, read_numbers=numbers
+    )
 
 
 def plan_in_force(

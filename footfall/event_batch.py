@@ -5,7 +5,7 @@ event i) and are looked up only where an answer quotes them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ import polars as pl
 
 from footfall.clock import NEVER, WATERMARK
 from footfall.compiled import compiled
+from footfall.condition_words import WORD_BITS
+from footfall.envelope import MILLIONTHS, SCHEMA
 from footfall.errors import StateError
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
@@ -24,6 +26,8 @@ from footfall.row_frames import filled_columns, present_rows, whole_numbers
 pickle_frames_by_arrow()
 
 HAS_PATH, HAS_REFERRER, HAS_UTM, HAS_USER, HAS_VALUE, HAS_CURRENCY = (1 << bit for bit in range(6))
+
+_MOST_MILLIONTHS = 2.0**62
 
 UNTOLD = 1 << 6
 """The mark of an event that came while nothing was told early: matches that it completes are told when they settle."""
@@ -92,6 +96,8 @@ class ShardBatch:
         generation: that of the plan by which masks and lanes were made.
         others: how far the other partitions have come that were read together with this one. Each partition's events
             stand together, in offset order.
+        numbers: shape (events, `plan.read_numbers`): the numbers that features read, in millionths; `NEVER` where an
+            event has none.
     """
 
     shard: int
@@ -105,6 +111,7 @@ class ShardBatch:
     arrival: int = NEVER
     generation: int = 0
     others: tuple[Mark, ...] = ()
+    numbers: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @property
     def marks(self) -> tuple[Mark, ...]:
@@ -176,6 +183,23 @@ def same_keys(frame: pl.DataFrame, fields: tuple[str, ...]) -> npt.NDArray[np.ui
     return keys
 
 
+def event_numbers(
+    frame: pl.DataFrame, plan: PatternPlan, masks: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.int64]:
+    """What `ShardBatch.numbers` holds, for events with these masks."""
+    found = np.full((frame.height, len(plan.read_numbers)), NEVER, np.int64)
+    for lane, (number, condition) in enumerate(plan.read_numbers):
+        word, bit = divmod(plan.bit(condition), WORD_BITS)
+        rows = np.flatnonzero((masks[:, word] >> np.uint64(bit)) & np.uint64(1))
+        if rows.size:
+            values = frame[sorted(number.columns())][rows].select(number.column(SCHEMA)).to_series()
+            exact = (values.cast(pl.Float64) * MILLIONTHS).round()
+            # What isn't a number, or too large for one in millionths, counts as absent.
+            known = exact.is_between(-_MOST_MILLIONTHS, _MOST_MILLIONTHS).fill_null(value=False).to_numpy()
+            found[rows[known], lane] = exact.to_numpy()[known].astype(np.int64)
+    return found
+
+
 def split_by_shard(
     frame: pl.DataFrame,
     plan: PatternPlan,
@@ -216,11 +240,13 @@ def split_together(
     events["mask"] = masks[:, 0]
     lanes = np.hstack([same_keys(frame, plan.same_fields), masks[:, 1:]])
     watermarks = frame[WATERMARK].to_numpy() if WATERMARK in frame.columns else None
+    numbers = event_numbers(frame, plan, masks)
     frame = filled_columns(frame[columns])
     if shards == 1:
         only = ShardBatch(
-            0, number, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation, rest
-        )
+            0, number, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation, rest,
+            numbers,
+        )  # fmt: skip
         return [only]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
@@ -229,6 +255,7 @@ def split_together(
     events, lanes = take_records(events, order), lanes[order]
     frame = frame[order]
     watermarks = None if watermarks is None else watermarks[order]
+    numbers = numbers[order]
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])
@@ -248,6 +275,7 @@ def split_together(
                 arrival,
                 plan.generation,
                 rest,
+                numbers[part],
             )
         )
     return batches
@@ -277,6 +305,7 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
         arrival,
         batch.generation,
         tuple(others),
+        batch.numbers[:middle],
     )
     second = replace(
         batch,
@@ -284,6 +313,7 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
         lanes=batch.lanes[middle:],
         rows=batch.rows.slice(middle),
         watermarks=before[middle:],
+        numbers=batch.numbers[middle:],
     )
     return [first], [second]
 

@@ -9,7 +9,7 @@ it in its block.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
@@ -30,6 +30,7 @@ from footfall.record_part import Part
 from footfall.records import RecordBlock
 from footfall.robots import is_robot
 from footfall.tables import DEAD_LETTERS
+from footfall.user_agents import browser_of, device_of
 
 # Why a record is a dead letter; the codes are part of the store's contract.
 REASONS: dict[str, str] = {
@@ -54,6 +55,9 @@ ALWAYS = frozenset({"message_id", "visitor_id", "event_time", "arrival_time", "s
 
 _DECODED = tuple(f.name for f in FIELDS if f.name != "source_partition")
 _CACHED_NAMES = 65_536
+_OF_AGENTS: Mapping[str, Callable[[str], str | None]] = {"device": device_of, "browser": browser_of}
+"""What user agents say, as columns."""
+
 _NO_LETTERS = DEAD_LETTERS.empty()
 
 
@@ -300,8 +304,8 @@ class Format(ABC):
         if "properties" in self._wanted:
             texts["properties"] = self._properties(part, taken)
         flags = {"late": np.zeros_like(taken), "clock_capped": np.zeros_like(taken)}
-        if "bot" in self._wanted:
-            flags["bot"] = self._bots(part, taken)
+        agents = self._agents(part, taken)
+        flags["bot"] = np.array([*map(is_robot, agents[1]), False])[agents[0]]
 
         rows = None if taken.all() else taken
         series: dict[str, pl.Series] = {}
@@ -318,6 +322,7 @@ class Format(ABC):
             series[name] = col.integer_series(name, values[taken], valid[taken], SCHEMA[name])
         for name in flags.keys() & self._wanted:
             series[name] = pl.Series(name, flags[name][taken])
+        series |= self._agent_columns(agents, taken)
         return pl.DataFrame([series[name] for name in self._columns])
 
     def _whole(self, part: Part, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -404,14 +409,27 @@ class Format(ABC):
             part.side += b"{}"
         return spans
 
-    def _bots(self, part: Part, taken: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _agents(self, part: Part, taken: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
+        """Each record's user agent as a place in a list; -1 where it has none, or nobody asks."""
+        if self._wanted.isdisjoint(("bot", *_OF_AGENTS)):
+            return np.full(taken.size, -1, np.int64), []
         agents = part.text("user_agent", strict=False)
         if not (agents.lengths >= 0).any():
-            return np.zeros(taken.size, np.bool_)
+            return np.full(taken.size, -1, np.int64), []
         agents.lengths[~taken] = -1
         codes, firsts = col.distinct(part.buffer, agents)
-        robots = [is_robot(part.read(agents, row)) for row in firsts.tolist()]
-        return np.array([*robots, False])[codes]
+        return codes, [part.read(agents, row) for row in firsts.tolist()]
+
+    def _agent_columns(
+        self, agents: tuple[npt.NDArray[np.int64], list[str]], taken: npt.NDArray[np.bool_]
+    ) -> dict[str, pl.Series]:
+        """What the taken records' user agents say, by column."""
+        places = np.where(agents[0] < 0, len(agents[1]), agents[0])[taken]
+        columns = {}
+        for name in _OF_AGENTS.keys() & self._wanted:
+            words = pl.Series(name, [*map(_OF_AGENTS[name], agents[1]), None], dtype=pl.String)
+            columns[name] = words[places]
+        return columns
 
     # --- the generic way: one record at a time
     # ---------------------------------------------------------------

@@ -315,6 +315,9 @@ SCORE = MessageContract(
     ),
 )
 
+_LATER_EVENT_FIELDS = ("device", "browser")
+"""Those that the first version of the contract hadn't."""
+
 _EVENT_KINDS: Mapping[str, Kind] = {"time": "time", "number": "integer", "money": "money", "object": "json"}
 
 
@@ -331,7 +334,7 @@ def _event_field(name: str) -> MessageField:
         kind = "integer"
     # The envelope speaks of the table's form.
     about = {"value": "Money", "properties": "Everything else that the event carried"}.get(name, known.about)
-    return MessageField(name, kind, about, nullable=known.nullable)
+    return MessageField(name, kind, about, nullable=known.nullable, required=name not in _LATER_EVENT_FIELDS)
 
 
 EVENT = MessageContract(
@@ -362,7 +365,8 @@ DEAD_LETTER = MessageContract(
 CONTROL = MessageContract(
     "control",
     1,
-    "A run's patterns and trigger rules, and from when on they are in force. Its key is its number in 8 digits. It "
+    "A run's patterns, trigger rules and champions of scores, and from when on they are in force. Its key is its number "
+    "in 8 digits. It "
     "takes the place of the one of its number, and of all with higher numbers before it.",
     (
         _integer("number", "0 is what the run began with, then 1, 2, 3 …"),
@@ -375,7 +379,8 @@ CONTROL = MessageContract(
         ),
         _text(
             "digest",
-            'SHA-256 of {"patterns": …, "rules": …} as ASCII JSON with sorted keys and without white space',
+            'SHA-256 of {"patterns": …, "rules": …} and, where it holds any, "champions", as ASCII JSON with sorted keys '
+            "and without white space",
         ),
         _json("patterns", "The patterns, by name, each as `Pattern.to_json` writes it", _OBJECTS),
         _json("rules", "The trigger rules, by name, each as `TriggerRule.to_json` writes it", _OBJECTS),
@@ -385,6 +390,13 @@ CONTROL = MessageContract(
             {"type": "object", "additionalProperties": _KINDS["time"]},
         ),
         _time("written_at", "When it was made, by the clock of the machine that made it"),
+        MessageField(
+            "champions",
+            "json",
+            "Model of scores -> the learner that was promoted; a model that isn't there has the one it was declared with",
+            required=False,
+            shape={"type": "object", "additionalProperties": {"type": "string"}},
+        ),
     ),
 )
 

@@ -107,6 +107,7 @@ class PatternPlan:
         numbers: the pattern's number for each row of `table`.
         interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
         carried: further event columns that the rows carry.
+        read_numbers: numbers of events that others want, each with the condition of the events that have it.
         sees_all: 0 if an event outside `interest` changes nothing; 1 if it may end or advance a partial match
             that there is; 2 if it may also begin one.
     """
@@ -128,6 +129,7 @@ class PatternPlan:
     interest: npt.NDArray[np.uint64]
     sees_all: int
     carried: frozenset[str]
+    read_numbers: tuple[tuple[Expression, Expression], ...]
     _masks: tuple[ConditionMasks, ...] = field(repr=False)
 
     @classmethod
@@ -138,12 +140,13 @@ class PatternPlan:
         limit: int | None = MOST_PARTIALS,
         later: Sequence[PatternSet] = (),
         carried: frozenset[str] = frozenset(),
+        read_numbers: Sequence[tuple[Expression, Expression]] = (),
     ) -> "PatternPlan":
         """Compile patterns; `reserved` are conditions that others want evaluated, in bits 0, 1, 2 ….
 
         `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
         `later` are the sets that come into force after these, one after the other. `carried` are event columns that
-        the rows shall carry, too.
+        the rows shall carry, too, and `read_numbers` what is to be read of events, each under a reserved condition.
 
         Raises:
             PatternError: a pattern isn't whole, or two of a set have one name.
@@ -191,7 +194,11 @@ class PatternPlan:
                 names.get(number) or pattern.stage_names() for number, pattern in enumerate(ordered)
             ),
             columns=values.event_columns().union(
-                outputs.columns, same_fields, carried, *(word.columns for word in masks)
+                outputs.columns,
+                same_fields,
+                carried,
+                *(word.columns for word in masks),
+                *(number.columns() for number, _ in read_numbers),
             ),
             automata=automaton_plan,
             outputs=outputs,
@@ -201,6 +208,7 @@ class PatternPlan:
             interest=_interest(step_table, table, len(masks)),
             sees_all=_sees_all(step_table),
             carried=carried,
+            read_numbers=tuple(read_numbers),
             _masks=masks,
         )
 
@@ -211,7 +219,10 @@ class PatternPlan:
             PatternError: as for `compile`.
         """
         first, *others = self.sets
-        return PatternPlan.compile(first.patterns, first.reserved, self.automata.limit, (*others, later), self.carried)
+        sets = (*others, later)
+        return PatternPlan.compile(
+            first.patterns, first.reserved, self.automata.limit, sets, self.carried, self.read_numbers
+        )
 
     @property
     def reserved(self) -> tuple[Expression, ...]:
@@ -303,7 +314,7 @@ class PatternPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         first, *later = self.sets
-        made_from = (first.patterns, first.reserved, self.automata.limit, tuple(later), self.carried)
+        made_from = (first.patterns, first.reserved, self.automata.limit, tuple(later), self.carried, self.read_numbers)
         return PatternPlan.compile, made_from
 
 

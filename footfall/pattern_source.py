@@ -92,7 +92,8 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
             address = owner_address(address, owner.url)
         store = open_store(address, create=False)
         try:
-            rows = store.query(f"SELECT {', '.join(CONTROLS.schema.names())} FROM {CONTROLS.name}")
+            # All columns: one that is read only may lack the latest.
+            rows = store.query(f"SELECT * FROM {CONTROLS.name}")
         except StoreError as error:
             if error.code != _NO_TABLE:
                 raise
@@ -102,7 +103,8 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
     finally:
         if owner is not None:
             owner.close()
-    return require_history(records_of(rows.cast(CONTROLS.schema), where=where), where)
+    known = {name: kind for name, kind in CONTROLS.schema.items() if name in rows.columns}
+    return require_history(records_of(rows.select(known).cast(known), where=where), where)
 
 
 def _from_file(path: Path) -> Iterator[ControlRecord]:

@@ -148,6 +148,7 @@ class Shard:
     waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     waiting_lanes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
     waiting_rows: pl.DataFrame | None = None
+    waiting_numbers: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     next_row: int = 0
     visitors: VisitorTable = field(default_factory=VisitorTable)
     sessions: SessionTracker = field(init=False)
@@ -168,6 +169,7 @@ class Shard:
         self.scores = None if scores is None else ShardScores(scores, self.name, self.settings.plan.bit)
         self.clock = ShardClock.of(self.settings.partitions, untold=bool(self.settings.history))
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
+        self.waiting_numbers = np.zeros((0, len(self.settings.plan.read_numbers)), np.int64)
 
     @property
     def _quoted(self) -> tuple[str, ...]:
@@ -201,7 +203,7 @@ class Shard:
         arrived = [batch for batch in batches if batch.events.size]
         if self.settings.early:
             self.clock.mark_untold(batches, self.settled, self.settings.history)
-        before = self.waiting, self.waiting_lanes, self.waiting_rows, self.clock
+        before = self.waiting, self.waiting_lanes, self.waiting_numbers, self.waiting_rows, self.clock
         self.clock = self.clock.copy()
         self.clock.take(batches)
         waited = self.waiting.size
@@ -209,7 +211,7 @@ class Shard:
             self._wait(arrived, batches[0].rows)
         told = self._tell_early(waited, arrived) if self.settings.early and arrived else NOTHING_TOLD
         if told is None:
-            self.waiting, self.waiting_lanes, self.waiting_rows, self.clock = before
+            self.waiting, self.waiting_lanes, self.waiting_numbers, self.waiting_rows, self.clock = before
             return [settled for part in halves(batches) for settled in self.take(part)]
         until = self.clock.watermark()
         if until is not None:
@@ -291,6 +293,7 @@ class Shard:
         self.waiting_rows = rows.rechunk() if rows.n_chunks() > _PIECES else rows
         self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_lanes = np.concatenate([self.waiting_lanes, *(batch.lanes for batch in arrived)])
+        self.waiting_numbers = np.concatenate([self.waiting_numbers, *(batch.numbers for batch in arrived)])
 
     def _nothing_due(self, until: int) -> bool:
         earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
@@ -316,6 +319,7 @@ class Shard:
         events["row"] = np.arange(since, since + due)
         dropped = dropped[taken]
         self.waiting, self.waiting_lanes = take_records(waiting, left), lanes[left]
+        numbers, self.waiting_numbers = self.waiting_numbers[taken], self.waiting_numbers[left]
         self.waiting_rows = rows[left] if due else rows
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
@@ -364,10 +368,11 @@ class Shard:
         scoring = None
         if self.scores is not None:
             masks = np.column_stack([events["mask"], lanes[:, len(plan.same_fields) :]])
+            asked = () if self.triggers is None else self.triggers.take_asked()
+            begins = self._begins(touched, closed, since, due)
             round_ = SettledRound(
-                events, dropped, self._begins(touched, closed, since, due), masks, rows, taken, touched.size,
-                closed, matches.records, plan.patterns, pool, until,
-                () if self.triggers is None else self.triggers.take_asked(),
+                events, dropped, begins, masks, rows, taken, touched.size, closed, matches.records, plan.patterns,
+                pool, until, asked, numbers,
             )  # fmt: skip
             scoring = self.scores.settle(round_, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
@@ -512,6 +517,7 @@ class Shard:
             "settled": self.settled,
             "waiting": self.waiting,
             "waiting_lanes": self.waiting_lanes,
+            "waiting_numbers": self.waiting_numbers,
             "waiting_rows": self.waiting_rows,
             "next_row": self.next_row,
             "visitors": self.visitors,

@@ -162,6 +162,7 @@ CONTROLS = Table(
         ("rules", pl.String(), "String"),
         ("deployed", pl.String(), "String"),
         ("written_at", TIME, _TIME_TYPE),
+        ("champions", pl.String(), "String"),
     ),
     key=("number", "digest"),
     version="written_at",

@@ -91,7 +91,6 @@ _SEARCH_ENGINE = (
     | field("referrer").contains("bing.")
     | field("referrer").contains("duckduckgo.")
 )
-_AGENT = property_("user_agent")
 _SOURCES = {
     "paid": field("utm_medium").is_in(
         ["cpc", "ppc", "paid", "paidsearch", "display", "banner", "retargeting"]
@@ -110,15 +109,7 @@ ORIGIN = (
     Feature("source", category(_SOURCES), description="Where the latest session came from"),
     Feature(
         "device",
-        category(
-            {
-                "tablet": (property_("device") == "tablet")
-                | _AGENT.contains("iPad")
-                | _AGENT.contains("Tablet"),
-                "phone": property_("device").is_in(["mobile", "phone"]) | _AGENT.contains("Mobi"),
-                "desktop": (property_("device") == "desktop") | _AGENT.is_not_null(),
-            }
-        ),
+        category({word: field("device") == word for word in ("desktop", "phone", "tablet")}),
         description="What the latest session was on",
     ),
 )

@@ -199,17 +199,20 @@ class BinnedLinear:
     """
 
     def __init__(
-        self, columns: Sequence[FeatureColumn], declared: BinnedLinearParameters | None = None
+        self, columns: Sequence[FeatureColumn], declared: BinnedLinearParameters | None = None, block: int = 1
     ) -> None:
+        """Begin with nothing learnt; `block`: see `learn_raw`. All that is due at a row waits for its block's end."""
+        self.block = block
         self.declared = declared or BinnedLinearParameters()
         self.published = BinnedLinearPredictor(columns, self.declared)
         self.columns = self.published.columns
         self.squares: Floats = np.zeros(self.published.at.size)
         self._tallies: Floats = np.zeros(3)
-        self._first_rows: Floats = np.empty((self.declared.warm_up, len(self.columns)))
+        self._warm_up = -(-self.declared.warm_up // block) * block
+        self._first_rows: Floats = np.empty((self._warm_up, len(self.columns)))
         self._pairs = np.empty((0, 2), np.int32)
         self._sums = np.empty((0, CELLS, 2), np.float32)
-        self._next_search = self.declared.warm_up
+        self._next_search = self._warm_up
         self._cut: Floats | None = None
 
     @property
@@ -220,7 +223,7 @@ class BinnedLinear:
     @property
     def kind(self) -> str:
         """What its state belongs to: its format, columns and parameters."""
-        told = repr((asdict(self.declared), [(column.name, column.kind) for column in self.columns]))
+        told = repr((asdict(self.declared), self.block, [(column.name, column.kind) for column in self.columns]))
         return f"binned_linear/{_FORMAT}/{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def predict(self, rows: Floats) -> Floats:
@@ -240,7 +243,11 @@ class BinnedLinear:
         return means(self.learn_raw(rows, labels), self.published.rates)
 
     def learn_raw(self, rows: Floats, labels: Floats) -> Floats:
-        """As `learn`; returns raw predictions."""
+        """As `learn`; returns raw predictions, each made before any row of its block was learnt.
+
+        A block is so many rows after each other, the first of all begins one. Where `block` isn't 1, whole blocks alone
+        are to be given.
+        """
         rows = check_rows(rows, self.columns)
         labels = check_labels(labels, rows.shape[0], self.declared.loss)
         out = np.empty(rows.shape[0])
@@ -248,11 +255,11 @@ class BinnedLinear:
         while begin < rows.shape[0]:
             end = min(rows.shape[0], begin + self._next_search - self.version)
             part = slice(begin, end)
-            if self.version < self.declared.warm_up:
+            if self.version < self._warm_up:
                 self._first_rows[self.version : self.version + end - begin] = rows[part]
             learn_rows(
                 rows[part], labels[part], self.published.categories, self.published.at, self.published.rates,
-                self.published.parameters, self.squares, self._tallies, self._pairs, self._sums, out[part],
+                self.block, self.published.parameters, self.squares, self._tallies, self._pairs, self._sums, out[part],
             )  # fmt: skip
             begin = end
             if self.version == self._next_search:
@@ -278,7 +285,7 @@ class BinnedLinear:
                 rest = np.ones(self._pairs.shape[0], np.bool_)
                 rest[found if found.size < room else slice(None)] = False
                 self._pairs, self._sums = self._pairs[rest], self._sums[rest]
-        step = max(self.declared.search_every, self.version // 8)
+        step = -(-max(self.declared.search_every, self.version // 8) // self.block) * self.block
         self._next_search = self.version + step if self._pairs.size else _NEVER
 
     def _cut_edges(self) -> None:
@@ -334,7 +341,7 @@ class BinnedLinear:
         self.squares[:] = _filled(parts["squares"])
         self._tallies = parts["tallies"].copy()
         is_warm = bool(self.published.parameters[IS_CUT])
-        self._first_rows = np.empty((0 if is_warm else self.declared.warm_up, len(self.columns)))
+        self._first_rows = np.empty((0 if is_warm else self._warm_up, len(self.columns)))
         self._first_rows[: state.version if not is_warm else 0] = parts["first_rows"]
         self._pairs = parts["pairs"].copy()
         self._sums = _filled(parts["sums"]).reshape(-1, CELLS, 2)

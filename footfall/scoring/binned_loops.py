@@ -195,6 +195,7 @@ def learn_rows(
     categories: Any,
     at: Layout,
     rates: Rates,
+    block: Any,
     parameters: Any,
     squares: Any,
     tallies: Any,
@@ -202,7 +203,7 @@ def learn_rows(
     sums: Any,
     out: Any,
 ) -> None:
-    """Put each row's raw sum into `out`, then learn it.
+    """Put each row's raw sum into `out` as it is before the row's block is learnt, and learn the rows one by one.
 
     Args:
         rows: shape (rows, columns).
@@ -210,21 +211,27 @@ def learn_rows(
         categories: which columns are categories.
         at: the layout.
         rates: how to learn.
+        block: so many rows make a block; the first row begins one.
         parameters: changed in place.
         squares: the sums of squared gradients of each parameter, in place.
         tallies: rows learnt, squared gradients, curvatures; in place.
         pairs: the candidates for crosses, (pairs, 2).
         sums: their gradients and curvatures by cell, (pairs, cells, 2); in place.
-        out: the raw sums before the rows were learnt.
+        out: the raw sums before the rows' blocks were learnt.
     """
     active = np.empty(2 * at.columns + int(parameters[CROSSES]), np.int64)
     coarse = np.zeros(at.columns, np.int64)
     shares = np.zeros(at.columns)
     for place in range(rows.shape[0]):
+        if block > 1 and place % block == 0:
+            for ahead in range(place, min(place + block, rows.shape[0])):
+                count = _switch_on(rows[ahead], categories, at, parameters, active, coarse)
+                out[ahead] = _raw(parameters, active, count)
         count = _switch_on(rows[place], categories, at, parameters, active, coarse)
         raw = _raw(parameters, active, count)
         predicted = mean(raw, rates)
-        out[place] = raw
+        if block == 1:
+            out[place] = raw
         slope = gradient(raw, labels[place], rates)
 
         tallies[0] += 1.0

@@ -447,7 +447,7 @@ def _change(
         elif kind == ADD_TO_RING:
             _ring_add(slots, slot, event.time)
         elif kind == RAISE:
-            slots[slot] = max(slots[slot], lanes[operation.lane, i])
+            slots[slot] = max(slots[slot], lanes[i, operation.lane])
         elif kind == ADD_ELAPSED:
             if not begins:
                 slots[slot] += event.time - record.last_seen
@@ -464,7 +464,7 @@ def take_round(
 
     Args:
         events: `EVENT` records in their final order; `masks` (events, words), `dropped` and `begins` go with them.
-        lanes: shape (numbers, events): the numbers of the events, in millionths; `NEVER` where there is none.
+        lanes: shape (events, numbers): the numbers of the events, in millionths; `NEVER` where there is none.
         codes: shape (categories, events): the codes of the events that begin a session.
         closes: `CLOSE` records.
         matched: `MATCHED` records.

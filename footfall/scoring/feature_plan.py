@@ -129,9 +129,8 @@ class FeaturePlan:
 
     @property
     def event_columns(self) -> frozenset[str]:
-        """The event columns that numbers and categories read, beside those of the conditions."""
-        read = [number.columns() for number, _ in self.numbers]
-        read += [condition.columns() for each in self.categories for condition in each.conditions]
+        """The event columns that categories read, which the rows of events must carry."""
+        read = [condition.columns() for each in self.categories for condition in each.conditions]
         return frozenset(chain.from_iterable(read))
 
     def operations(self, bit_of: Callable[[Expression], int]) -> npt.NDArray[np.void]:
@@ -179,13 +178,6 @@ class FeaturePlan:
 
     def _once(self, condition: Expression) -> int:
         return [each.key() for each in self.once].index(condition.key())
-
-    def number_columns(self) -> list[pl.Expr]:
-        """The numbers, in millionths, as columns of a frame of events."""
-        return [
-            (number.column(SCHEMA).cast(pl.Float64) * 1_000_000).round().alias(str(place))
-            for place, (number, _) in enumerate(self.numbers)
-        ]
 
     def code_columns(self) -> list[pl.Expr]:
         """The codes of the categories, as columns of a frame of sessions' first events; -1 for no word."""

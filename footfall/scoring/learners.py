@@ -6,6 +6,7 @@ of the rows alone, evenly spread.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,21 +22,19 @@ _SEED = 20
 
 
 def binned_logistic() -> BlendParameters:
-    """The champion of probabilities: a slow, broad learner of octaves, and a quick one of quantiles."""
+    """The champion of probabilities: two broad learners of octaves, slow and middling, and a quick one of quantiles."""
+    broad = BinnedLinearParameters(
+        rate=0.01,
+        eps=0.1,
+        fine_share=0.1,
+        coarse_share=1.0,
+        warm_up=64,
+        search_every=64,
+        crosses_at_once=8,
+        most_crosses=64,
+    )
     return BlendParameters(
-        (
-            BinnedLinearParameters(
-                rate=0.04,
-                eps=0.3,
-                fine_share=0.1,
-                coarse_share=1.0,
-                warm_up=64,
-                search_every=64,
-                crosses_at_once=8,
-                most_crosses=64,
-            ),
-            BinnedLinearParameters(rate=0.12, eps=0.3),
-        ),
+        (broad, replace(broad, rate=0.04), BinnedLinearParameters(rate=0.12, eps=0.1)),
         rate=0.1,
     )
 

@@ -121,6 +121,7 @@ class SettledRound:
         pool: the rows that closed sessions quote.
         until: the event time up to which the round settles.
         asked: the triggers that wait for scores.
+        numbers: the numbers of the events, shape (events, numbers).
     """
 
     events: Events
@@ -135,7 +136,8 @@ class SettledRound:
     patterns: Sequence[Pattern]
     pool: RowPool
     until: int
-    asked: Sequence[AskedTrigger] = ()
+    asked: Sequence[AskedTrigger]
+    numbers: npt.NDArray[np.int64]
 
 
 class ScoresState(NamedTuple):
@@ -323,7 +325,7 @@ class _Round:
         """Take all of the round."""
         scores, settled = self._scores, self._settled
         if settled.events.size or self._closes.size or self._matched.size or self._asked.size:
-            lanes, codes = self._lanes(), self._codes()
+            lanes, codes = np.ascontiguousarray(settled.numbers), self._codes()
             scores.visitors.reserve(settled.new_visitors)
             masks = np.ascontiguousarray(settled.masks)
             self._until_done(
@@ -477,22 +479,6 @@ class _Round:
         """Have the shard keep the texts of the round's last events."""
         for high, low, visitor, user in self._latest:
             self._scores.remember(high, low, visitor, user)
-
-    def _lanes(self) -> npt.NDArray[np.int64]:
-        settled, plan = self._settled, self._plan
-        lanes = np.full((len(plan.numbers), settled.events.size), NEVER, np.int64)
-        for lane, ((_, condition), column) in enumerate(
-            zip(plan.numbers, plan.number_columns(), strict=True)
-        ):
-            bit = self._scores.bit_of(condition)
-            taken = np.flatnonzero((settled.masks[:, bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1))
-            if taken.size:
-                numbers = (
-                    _whole(settled.rows, settled.places[taken], plan.event_columns).select(column).to_series()
-                )
-                known = numbers.is_finite().fill_null(value=False).to_numpy()
-                lanes[lane, taken[known]] = numbers.to_numpy()[known].astype(np.int64)
-        return lanes
 
     def _codes(self) -> npt.NDArray[np.int64]:
         settled, plan = self._settled, self._plan
