@@ -1,11 +1,23 @@
-"""`footfall models`: how good the models of scores are."""
+"""`footfall models`: what models of scores there are, how good they are, and who is their champion."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from footfall.cli_flags import LIVE_STATE, STORE_SETTINGS, add_settings, chosen_settings
+
+_DONE = 0
+_WAIT_SECONDS = 60.0
+_LIST_SETTINGS = ("patterns", "state", *STORE_SETTINGS)
 _EXAMPLES = """\
 examples:
+  footfall models list                              the models, their learners, and how good each has been
+  footfall models show lead                         what a model predicts, and from what
+  footfall models compare lead                      champion and challengers on the same predictions
+  footfall models promote lead scaled_logistic --state run/
+                                                    have a live run make a challenger champion
+  footfall models rollback lead --state run/        and take it back
+  footfall models export lead lead.json --state run/
   footfall models evaluate sessions.csv --label Revenue
   footfall models evaluate churn.csv.gz --label churned --time ordered_at --model churn --report churn.html
   footfall models evaluate sessions.csv --label Revenue --json
@@ -16,12 +28,14 @@ def add_models(commands: Any) -> None:
     """Add the command and those below it."""
     models = commands.add_parser(
         "models",
-        help="how good the models of scores are",
-        description="How good the models of scores are.",
+        help="list, show, compare, promote and export the models of scores",
+        description="What models of scores there are, how good they are, and who is their champion.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_evaluate(models.add_subparsers(metavar="COMMAND", required=True))
+    model_commands = models.add_subparsers(metavar="COMMAND", required=True)
+    add_evaluate(model_commands)
+    add_champions(model_commands)
 
 
 def add_evaluate(model_commands: Any) -> None:
@@ -55,6 +69,52 @@ def add_evaluate(model_commands: Any) -> None:
         help="write a picture as one HTML page: ROC, calibration, AUC over time (default: none)",
     )
     evaluate.set_defaults(command=_evaluate)
+
+
+def add_champions(model_commands: Any) -> None:
+    """Add `models promote` and `models rollback`."""
+    promote = model_commands.add_parser(
+        "promote",
+        help="make a challenger champion of a live run",
+        description="Ask the live run of a state folder to make one of a model's learners its champion, and wait until "
+        "it has taken that up.\nFrom the first tick on that begins a minute of event time after the latest event, its "
+        "predictions are the scores. The run keeps it in a control record, which a replay goes by, too.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rollback = model_commands.add_parser(
+        "rollback",
+        help="make the champion before the present one champion again",
+        description="Ask the live run of a state folder to make the learner champion that was it before, as promote "
+        "does.",
+    )
+    for parser in (promote, rollback):
+        parser.add_argument("model", metavar="MODEL", help="the model's name")
+        parser.add_argument(
+            "--wait",
+            type=_seconds,
+            default=_WAIT_SECONDS,
+            metavar="SECONDS",
+            help=f"how long to wait for the run (default: {_WAIT_SECONDS:g})",
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        add_settings(parser, ("state",), {"state": LIVE_STATE})
+        parser.set_defaults(command=_promote, learner=None)
+    promote.add_argument("learner", metavar="LEARNER", help="the learner's name")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 86_400:
+        raise ValueError(text)
+    return seconds
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    state = chosen_settings(arguments, ("state",)).state or Path(LIVE_STATE)
+    from footfall.scoring.promote_command import promote  # noqa: PLC0415
+
+    return promote(state, arguments.model, arguments.learner, wait=arguments.wait, as_json=arguments.json)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

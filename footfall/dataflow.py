@@ -135,12 +135,20 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
 class ScoreStep(StatefulBatchLogic[ShardScoring, ScoreRows, bytes]):
     """The models of a run as Bytewax keeps them, under one key for all shards."""
 
-    def __init__(self, step: ModelStep, *, recoverable: bool) -> None:
+    def __init__(self, step: ModelStep, in_force: PlanInForce, *, recoverable: bool) -> None:
         self._step = step
+        self._in_force = in_force
+        self._records = in_force.now.records
         self._recoverable = recoverable
+        step.go_by(self._records)
 
     def on_batch(self, values: list[ShardScoring]) -> tuple[list[ScoreRows], bool]:
         """Take what shards have settled, give out what that lets be scored."""
+        # A record is here before anything is read that it is in force for.
+        records = self._in_force.now.records
+        if records is not self._records:
+            self._records = records
+            self._step.go_by(records)
         rows = self._step.take(values)
         return [rows] if rows else [], StatefulBatchLogic.RETAIN
 
@@ -352,7 +360,7 @@ def flow_parts(
         step = ModelStep(shard_settings.scores, names)
         if state:
             step.restore(state)
-        return ScoreStep(step, recoverable=recoverable)
+        return ScoreStep(step, in_force, recoverable=recoverable)
 
     return FlowParts(
         source=RecordInput(input_settings, ahead=ahead, tell=tell, stop=stop),

@@ -17,6 +17,7 @@ from footfall.compiled import compiled
 from footfall.condition_words import WORD_BITS
 from footfall.envelope import MILLIONTHS, SCHEMA
 from footfall.errors import StateError
+from footfall.expression_leaves import EventProperty
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
@@ -191,8 +192,15 @@ def event_numbers(
     for lane, (number, condition) in enumerate(plan.read_numbers):
         word, bit = divmod(plan.bit(condition), WORD_BITS)
         rows = np.flatnonzero((masks[:, word] >> np.uint64(bit)) & np.uint64(1))
+        read = frame[sorted(number.columns())][rows] if rows.size else frame.clear()
+        if isinstance(number, EventProperty) and rows.size:
+            # Most documents don't have it, and looking for its name is much quicker than reading them.
+            text = pl.col("properties")
+            named = text.str.contains(number.path[0], literal=True) | text.str.contains("\\", literal=True)
+            rows = rows[read.select(named.fill_null(value=False)).to_series().to_numpy()]
+            read = frame[["properties"]][rows]
         if rows.size:
-            values = frame[sorted(number.columns())][rows].select(number.column(SCHEMA)).to_series()
+            values = read.select(number.column(SCHEMA)).to_series()
             exact = (values.cast(pl.Float64) * MILLIONTHS).round()
             # What isn't a number, or too large for one in millionths, counts as absent.
             known = exact.is_between(-_MOST_MILLIONTHS, _MOST_MILLIONTHS).fill_null(value=False).to_numpy()

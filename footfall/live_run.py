@@ -36,6 +36,7 @@ from footfall.pattern_watch import PatternWatch
 from footfall.placement import shard_names
 from footfall.run_messages import ControlTaken, Message
 from footfall.run_store import prepare_store, store_name
+from footfall.scoring.champion_requests import ChampionRequests
 from footfall.scoring.score_model import models_digest
 from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
@@ -139,6 +140,8 @@ class LiveRun:
                 PatternWatch(settings.pattern_folder, settings.pattern_check / 1000),
                 self._pool,
                 watch.happened,
+                ChampionRequests(state.folder, settings.pattern_check / 1000),
+                self._models,
             )
             self._keep_beginnings(state)
             state.begin(self._identity())

@@ -365,9 +365,8 @@ DEAD_LETTER = MessageContract(
 CONTROL = MessageContract(
     "control",
     1,
-    "A run's patterns, trigger rules and champions of scores, and from when on they are in force. Its key is its number "
-    "in 8 digits. It "
-    "takes the place of the one of its number, and of all with higher numbers before it.",
+    "A run's patterns, trigger rules and champions of scores, and from when on they are in force. Its key is its "
+    "number in 8 digits. It takes the place of the one of its number, and of all with higher numbers before it.",
     (
         _integer("number", "0 is what the run began with, then 1, 2, 3 …"),
         MessageField(
@@ -379,8 +378,8 @@ CONTROL = MessageContract(
         ),
         _text(
             "digest",
-            'SHA-256 of {"patterns": …, "rules": …} and, where it holds any, "champions", as ASCII JSON with sorted keys '
-            "and without white space",
+            'SHA-256 of {"patterns": …, "rules": …} and, where it holds any, "champions", as ASCII JSON with sorted '
+            "keys and without white space",
         ),
         _json("patterns", "The patterns, by name, each as `Pattern.to_json` writes it", _OBJECTS),
         _json("rules", "The trigger rules, by name, each as `TriggerRule.to_json` writes it", _OBJECTS),
@@ -393,7 +392,8 @@ CONTROL = MessageContract(
         MessageField(
             "champions",
             "json",
-            "Model of scores -> the learner that was promoted; a model that isn't there has the one it was declared with",
+            "Model of scores -> the learner that was promoted; a model that isn't there has the one it is declared "
+            "with",
             required=False,
             shape={"type": "object", "additionalProperties": {"type": "string"}},
         ),

@@ -51,14 +51,20 @@ def score_models(settings: Settings) -> tuple[ScoreModel, ...]:
 
     Raises:
         PatternFilesError: the folder's files are wrong.
+        FeatureError: the models can't run together, or not with these settings.
+        UsageError: there is no learner that one of them names.
     """
+    from footfall.scoring.model_check import check_models  # noqa: PLC0415 - compiled loops that others don't need
+
     place = settings.patterns
     if not settings.scores:
         return ()
     if isinstance(place, str) and (is_kafka(place) or is_store(place)):
         return read_folder(None).models
     path = None if place is None else Path(place)
-    return read_folder(None if path is not None and path.is_file() else path).models
+    models = read_folder(None if path is not None and path.is_file() else path).models
+    check_models(models, settings.profile_horizon)
+    return models
 
 
 def _from_topic(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
@@ -104,7 +110,7 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
         if owner is not None:
             owner.close()
     known = {name: kind for name, kind in CONTROLS.schema.items() if name in rows.columns}
-    return require_history(records_of(rows.select(known).cast(known), where=where), where)
+    return require_history(records_of(rows.select(list(known)).cast(known), where=where), where)
 
 
 def _from_file(path: Path) -> Iterator[ControlRecord]:

@@ -54,6 +54,7 @@ LEVELS = {
     "patterns_switched": "info",
     "patterns_broken": "error",
     "patterns_mended": "info",
+    "champion_promoted": "info",
     "dead_letters": "warning",
     "limit_hit": "warning",
     "notice": "info",

@@ -409,9 +409,15 @@ def load_settings(
             f"{origin}: max_session ({format_duration(longest)}) is shorter than gap "
             f"({format_duration(gap)}); write a longer max_session or a shorter gap"
         )
+    lag = sum(values.get(name, getattr(Settings, name)) for name in ("lateness", "idle_bound"))
+    if values.get("tick", lag) < lag:
+        problems.append(
+            f"{origins['tick']}: tick ({format_duration(values['tick'])}) is shorter than lateness and idle_bound "
+            f"together ({format_duration(lag)}); write a longer tick, or none"
+        )
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)
+    return Settings(**{"tick": max(Settings.tick, lag), **values})
 
 
 _Layer = Iterator[tuple[str, object, str]]

@@ -26,7 +26,12 @@ from footfall.scoring.score_model import (
 PAGE = event.is_in(["page_view", "screen_view"])
 SEARCH = event == "products_searched"
 PRICE = event == "price_checked"
-SERVICE = event.is_in(["service_viewed", "product_viewed"])
+_PATH = field("path")
+SERVICE = event.is_in(["service_viewed", "product_viewed"]) | (
+    PAGE & (_PATH.starts_with("/services/") | _PATH.starts_with("/products/"))
+)
+OPINION = PAGE & (_PATH.starts_with("/reviews") | _PATH.starts_with("/branches/"))
+HELP = PAGE & (_PATH.starts_with("/faq") | _PATH.starts_with("/account") | _PATH.starts_with("/contact"))
 STARTED = event.is_in(["booking_started", "checkout_started", "product_added"])
 ORDER = event.is_in(["booking_completed", "order_completed"])
 
@@ -64,6 +69,31 @@ BEHAVIOUR = (
     ),
     Feature("clicks", count(event == "click", over="session"), "", "Clicks in the latest session"),
     Feature(
+        "form_fields",
+        count(event == "form_field_changed", over="session"),
+        "",
+        "Form fields filled in, in the latest session",
+    ),
+    Feature("opinion_views", count(OPINION), "", "Pages of reviews or of a branch, ever"),
+    Feature(
+        "session_opinion_views",
+        count(OPINION, over="session"),
+        "",
+        "Pages of reviews or of a branch in the latest session",
+    ),
+    Feature("help_views", count(HELP), "", "Pages of help or of an account, ever"),
+    Feature(
+        "session_help_views",
+        count(HELP, over="session"),
+        "",
+        "Pages of help or of an account in the latest session",
+    ),
+    Feature("searches_per_session", count(SEARCH) / sessions(), "", "Searches, per session"),
+    Feature("price_checks_per_session", count(PRICE) / sessions(), "", "Prices looked at, per session"),
+    Feature("service_views_per_session", count(SERVICE) / sessions(), "", "Services or products seen, per session"),
+    Feature("attempts_per_session", count(STARTED) / sessions(), "", "Bookings begun, per session"),
+    Feature("seconds_per_session", seconds_on_site() / sessions(), "s", "Time on the site, per session"),
+    Feature(
         "exit_intents",
         count(event == "exit_intent", over="session"),
         "",
@@ -83,6 +113,17 @@ RECENCY = (
         "",
         "Share of the month's sessions that are of its last week",
     ),
+    Feature("days_per_session", days_since_first() / sessions(), "days", "Days since the first visit, per session"),
+    Feature(
+        "pauses_since_last",
+        days_since() * sessions() / (days_since_first() + 1.0),
+        "",
+        "Time since the last event, in usual times between sessions",
+    ),
+    Feature("price_checks_7d", count(PRICE, over="7 d"), "", "Prices looked at within 7 days"),
+    Feature("booking_attempts_7d", count(STARTED, over="7 d"), "", "Bookings begun within 7 days"),
+    Feature("service_views_7d", count(SERVICE, over="7 d"), "", "Services or products seen within 7 days"),
+    Feature("days_since_search", days_since(SEARCH), "days", "Since the last search"),
     Feature("days_since_price_check", days_since(PRICE), "days", "Since a price was looked at"),
     Feature("days_since_booking_attempt", days_since(STARTED), "days", "Since a booking was begun"),
 )
@@ -100,7 +141,7 @@ _SOURCES = {
     | field("utm_source").is_in(["facebook", "instagram", "twitter", "tiktok", "linkedin", "pinterest"]),
     "organic": (field("utm_medium") == "organic") | _SEARCH_ENGINE,
     "referral": field("referrer").is_not_null(),
-    "direct": event.is_not_null(),
+    "direct": None,
 }
 ORIGIN = (
     Feature(
@@ -117,6 +158,8 @@ MONEY = (
     Feature("orders", count(ORDER), "", "Orders, ever"),
     Feature("order_value", total(ORDER), "money", "Value of all orders"),
     Feature("average_order", total(ORDER) / count(ORDER), "money", "Value of an order on average"),
+    Feature("session_order_value", total(ORDER, over="session"), "money", "Value of the latest session's orders"),
+    Feature("orders_30d", count(ORDER, over="30 d"), "", "Orders within 30 days"),
     Feature("days_since_order", days_since(ORDER), "days", "Since the last order"),
     Feature(
         "days_per_order", days_since_first(ORDER) / count(ORDER), "days", "Days as a customer, per order"

@@ -43,6 +43,7 @@ def _sound(table: Table, count: int) -> pl.DataFrame:
     sound = {"status": "retracted", "stages": stages, "evidence": stages, "properties": '{"sku": 1.50}'}
     sound |= {"fields": '{"value": 12.30}', "scores": "{}", "outputs": ""}
     sound |= {"patterns": '[{"name": "p"}]', "rules": "[]", "deployed": '{"r": "2025-01-31T12:00:00.000Z"}'}
+    sound |= {"champions": '{"lead": "scaled_logistic"}'}
     sound |= {"reasons": '["orders: 3 (raises it)"]'}
     return rows(table, count).with_columns(
         pl.lit(value).alias(name) for name, value in sound.items() if name in table.schema

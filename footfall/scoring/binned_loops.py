@@ -219,19 +219,21 @@ def learn_rows(
         sums: their gradients and curvatures by cell, (pairs, cells, 2); in place.
         out: the raw sums before the rows' blocks were learnt.
     """
-    active = np.empty(2 * at.columns + int(parameters[CROSSES]), np.int64)
-    coarse = np.zeros(at.columns, np.int64)
+    actives = np.empty((block, 2 * at.columns + int(parameters[CROSSES])), np.int64)
+    counts = np.zeros(block, np.int64)
+    coarses = np.zeros((block, at.columns), np.int64)
     shares = np.zeros(at.columns)
     for place in range(rows.shape[0]):
-        if block > 1 and place % block == 0:
-            for ahead in range(place, min(place + block, rows.shape[0])):
-                count = _switch_on(rows[ahead], categories, at, parameters, active, coarse)
-                out[ahead] = _raw(parameters, active, count)
-        count = _switch_on(rows[place], categories, at, parameters, active, coarse)
+        within = place % block
+        if within == 0:
+            for ahead in range(min(block, rows.shape[0] - place)):
+                row = rows[place + ahead]
+                count = _switch_on(row, categories, at, parameters, actives[ahead], coarses[ahead])
+                out[place + ahead] = _raw(parameters, actives[ahead], count)
+                counts[ahead] = count
+        active, coarse, count = actives[within], coarses[within], counts[within]
         raw = _raw(parameters, active, count)
         predicted = mean(raw, rates)
-        if block == 1:
-            out[place] = raw
         slope = gradient(raw, labels[place], rates)
 
         tallies[0] += 1.0

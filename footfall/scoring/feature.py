@@ -150,11 +150,19 @@ class MatchCount(Quantity):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Category(Quantity):
-    """The first of these words whose condition the first event of a session fulfils: its place. Made by `category`."""
+    """The first of these words whose condition the first event of a session fulfils: its place. Made by `category`.
+
+    A last word without a condition is for all others.
+    """
 
     words: tuple[str, ...]
     conditions: tuple[Expression, ...]
     session: Literal["first", "latest"]
+
+    @property
+    def otherwise(self) -> int:
+        """The code where no condition is fulfilled; -1 for none."""
+        return len(self.conditions) if len(self.words) > len(self.conditions) else -1
 
     def __str__(self) -> str:
         return f"{' | '.join(self.words)} of the {self.session} session"
@@ -247,11 +255,21 @@ def matches(*patterns: str) -> Quantity:
     return MatchCount(patterns)
 
 
-def category(words: Mapping[str, Expression], *, session: Literal["first", "latest"] = "latest") -> Quantity:
-    """The first of these words whose condition the first event of the first or latest session fulfils."""
+def category(
+    words: Mapping[str, Expression | None], *, session: Literal["first", "latest"] = "latest"
+) -> Quantity:
+    """The first of these words whose condition the first event of the first or latest session fulfils.
+
+    The last word's condition may be None: it is for all others.
+    """
     if not 1 <= len(words) <= MOST_DAYS:
         raise FeatureError(f"a category has 1 to {MOST_DAYS} words, not {len(words)}")
-    return Category(tuple(words), tuple(words.values()), session)
+    conditions = tuple(condition for condition in words.values() if condition is not None)
+    if len(conditions) < len(words) and (
+        len(conditions) < len(words) - 1 or list(words.values())[-1] is not None
+    ):
+        raise FeatureError("only the last word of a category may be without a condition")
+    return Category(tuple(words), conditions, session)
 
 
 def _quantity(value: Quantity | float) -> Quantity:

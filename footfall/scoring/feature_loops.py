@@ -253,7 +253,7 @@ def _emit(
     time: Any, kind: Any, models: Any, first: Any, second: Any, detail: Any, source: Any, begin: Any,
 ) -> None:  # fmt: skip
     """A moment of the visitor: its row of features, and a wait for each model's label."""
-    _, _, _, steps, ends, model_records, _, _ = plan
+    _, _, _, _, steps, ends, model_records, _, _ = plan
     moments, rows, _ = out
     wait_index, wait_records, wait_places, wait_changed = waits
     record = records[place]
@@ -315,7 +315,7 @@ def _fire_timers(
     records: Any, place: Any, table: Any, waits: Any, plan: Any, out: Any, cursor: Any, before: Any
 ) -> None:
     """The moments after the visitor's last event that are due before a time."""
-    _, _, _, _, _, _, timers, _ = plan
+    _, _, _, _, _, _, _, timers, _ = plan
     record = records[place]
     while record.next_timer < before:
         timer = timers[record.timer]
@@ -345,7 +345,8 @@ def _tell(record: Any, wait: Any, time: Any, value: Any, labels: Any, cursor: An
 @compiled_inline
 def _expired_value(record: Any, wait: Any, model: Any) -> Any:
     if model.label == EARNS:
-        return (record.slots[model.earned_slot] - wait.base) / 1_000_000.0
+        # Refunds may outweigh what was earned: learners of values take nothing below 0.
+        return max(record.slots[model.earned_slot] - wait.base, 0) / 1_000_000.0
     return 1.0 if model.label == STAYS_AWAY else 0.0
 
 
@@ -355,7 +356,7 @@ def _resolve(
     time: Any, mask: Any, begins: Any, comes: Any,
 ) -> None:  # fmt: skip
     """Tell the labels of the visitor that an event, or the time before it, settles; `comes`: there is an event."""
-    _, _, _, _, _, model_records, _, _ = plan
+    _, _, _, _, _, _, model_records, _, _ = plan
     labels = out[2]
     wait_index, wait_records, wait_places, wait_changed = waits
     record = records[place]
@@ -381,11 +382,11 @@ def _resolve(
         if over:
             if before < 0:
                 record.head = following
-                mark_changed(records, place, table[2], table[3])
             else:
                 wait_records[before].next = following
                 mark_changed(wait_records, before, wait_places, wait_changed)
             record.waits -= 1
+            mark_changed(records, place, table[2], table[3])
             free_place(wait_index, wait_records, wait_places, wait_changed, at)
         else:
             record.soonest = min(record.soonest, wait.deadline)
@@ -394,7 +395,13 @@ def _resolve(
 
 
 @compiled_inline
-def _settles(model_records: Any, mask: Any, begins: Any) -> Any:
+def _has(masks: Any, i: Any, bit: Any) -> Any:
+    """Whether an event has a bit."""
+    return (masks[i, bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != 0
+
+
+@compiled_inline
+def _settles(model_records: Any, masks: Any, i: Any, begins: Any) -> Any:
     """Whether an event settles labels of any model."""
     for number in range(model_records.size):
         model = model_records[number]
@@ -403,56 +410,56 @@ def _settles(model_records: Any, mask: Any, begins: Any) -> Any:
         if begins and model.label_session:
             return True
         bit = model.label_bit
-        if bit >= 0 and (mask[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+        if bit >= 0 and _has(masks, i, bit):
             return True
     return False
 
 
 @compiled_inline
 def _change(
-    record: Any, event: Any, i: Any, mask: Any, begins: Any, lanes: Any, codes: Any, operations: Any, resets: Any,
-    blank: Any,
+    record: Any, event: Any, i: Any, masks: Any, begins: Any, lanes: Any, codes: Any, operations: Any, groups: Any,
+    resets: Any, blank: Any,
 ) -> None:  # fmt: skip
     """Have an event change the visitor's slots."""
     slots = record.slots
     if begins:
         for k in range(resets.size):
             slots[resets[k]] = blank[resets[k]]
-    for k in range(operations.size):
-        operation = operations[k]
-        bit = operation.bit
+    for g in range(groups.size):
+        bit = groups[g].bit
         if bit >= 0:
-            if not (mask[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+            if not _has(masks, i, bit):
                 continue
         elif bit == BEGINS and not begins:
             continue
-        slot = operation.slot
-        kind = operation.kind
-        if kind == ADD_ONE:
-            slots[slot] += 1
-        elif kind == ADD_VALUE:
-            if event.marks & HAS_VALUE:
-                value = event.value
-                if value > 0 and slots[slot] > _LARGEST - value:
-                    slots[slot] = _LARGEST
-                elif value < 0 and slots[slot] < -_LARGEST - value:
-                    slots[slot] = -_LARGEST
-                else:
-                    slots[slot] += value
-        elif kind == SET_TIME:
-            slots[slot] = event.time
-        elif kind == SET_FIRST:
-            if slots[slot] == NEVER:
+        for k in range(groups[g].first, groups[g].end):
+            slot = operations[k].slot
+            kind = operations[k].kind
+            if kind == ADD_ONE:
+                slots[slot] += 1
+            elif kind == SET_TIME:
                 slots[slot] = event.time
-        elif kind == ADD_TO_RING:
-            _ring_add(slots, slot, event.time)
-        elif kind == RAISE:
-            slots[slot] = max(slots[slot], lanes[i, operation.lane])
-        elif kind == ADD_ELAPSED:
-            if not begins:
-                slots[slot] += event.time - record.last_seen
-        elif kind == SET_CODE or (kind == SET_FIRST_CODE and slots[slot] < 0):
-            slots[slot] = codes[operation.lane, i]
+            elif kind == ADD_ELAPSED:
+                if not begins:
+                    slots[slot] += event.time - record.last_seen
+            elif kind == ADD_VALUE:
+                if event.marks & HAS_VALUE:
+                    value = event.value
+                    if value > 0 and slots[slot] > _LARGEST - value:
+                        slots[slot] = _LARGEST
+                    elif value < 0 and slots[slot] < -_LARGEST - value:
+                        slots[slot] = -_LARGEST
+                    else:
+                        slots[slot] += value
+            elif kind == SET_FIRST:
+                if slots[slot] == NEVER:
+                    slots[slot] = event.time
+            elif kind == ADD_TO_RING:
+                _ring_add(slots, slot, event.time)
+            elif kind == RAISE:
+                slots[slot] = max(slots[slot], lanes[i, operations[k].lane])
+            elif kind == SET_CODE or (kind == SET_FIRST_CODE and slots[slot] < 0):
+                slots[slot] = codes[operations[k].lane, i]
 
 
 @compiled
@@ -471,16 +478,20 @@ def take_round(
         asked: `ASKED` records.
         table: index, records, places and changes of what is kept of the visitors; there is room for all new ones.
         waits: the same of the predictions that wait; there is room for those of all moments.
-        plan: operations, resets, blank, steps, ends, models, timers, bits of `once`.
+        plan: operations, their groups, resets, blank, steps, ends, models, timers, bits of `once`.
         out: room for moments, rows of features, and labels.
         cursor: where the round is.
         horizon: how long (ms) a visitor is known after their last event.
         room: how many labels and moments may come out of one event at most, moments only.
     """
     index, records, places, changed = table
-    operations, resets, blank, _, _, model_records, timers, once_bits = plan
+    operations, groups, resets, blank, _, _, model_records, timers, once_bits = plan
     moments, _, labels = out
     no_mask = np.zeros(masks.shape[1], np.uint64)
+    at_close = np.int64(0)
+    for number in range(model_records.size):
+        if model_records[number].at_session_end:
+            at_close |= np.int64(1) << number
     while True:
         event_time = events[cursor[EVENT_AT]].time if cursor[EVENT_AT] < events.size else FOREVER
         close_time = closes[cursor[CLOSE_AT]].time if cursor[CLOSE_AT] < closes.size else FOREVER
@@ -498,18 +509,13 @@ def take_round(
         if cursor[CLOSE_AT] < closes.size and close_time <= min(event_time, match_time, ask_time):
             close = closes[cursor[CLOSE_AT]]
             place = find_record(index, records, close.high, close.low)
-            if place >= 0:
-                models = np.int64(0)
-                for number in range(model_records.size):
-                    if model_records[number].at_session_end:
-                        models |= np.int64(1) << number
-                if models:
-                    _fire_timers(records, place, table, waits, plan, out, cursor, close.time)
-                    _emit(
-                        records, place, waits, plan, out, cursor, close.time, AT_SESSION_END, models,
-                        close.first_high, close.first_low, 0, close.source, close.time,
-                    )  # fmt: skip
-                    mark_changed(records, place, places, changed)
+            if place >= 0 and at_close:
+                _fire_timers(records, place, table, waits, plan, out, cursor, close.time)
+                _emit(
+                    records, place, waits, plan, out, cursor, close.time, AT_SESSION_END, at_close,
+                    close.first_high, close.first_low, 0, close.source, close.time,
+                )  # fmt: skip
+                mark_changed(records, place, places, changed)
             cursor[CLOSE_AT] += 1
         elif cursor[EVENT_AT] < events.size and event_time <= min(match_time, ask_time):
             i = cursor[EVENT_AT]
@@ -517,7 +523,6 @@ def take_round(
                 cursor[EVENT_AT] += 1
                 continue
             event = events[i]
-            mask = masks[i]
             place = find_record(index, records, event.visitor_high, event.visitor_low)
             if place < 0:
                 place = new_place(index, records, places, event.visitor_high, event.visitor_low)
@@ -528,28 +533,31 @@ def take_round(
             record = records[place]
             if cursor[LABELS] + record.waits + room * model_records.size > labels.size:
                 return False
-            _fire_timers(records, place, table, waits, plan, out, cursor, event.time)
-            if record.head >= 0 and (record.soonest < event.time or _settles(model_records, mask, begins[i])):
+            if record.next_timer < event.time:
+                _fire_timers(records, place, table, waits, plan, out, cursor, event.time)
+            if record.head >= 0 and (
+                record.soonest < event.time or _settles(model_records, masks, i, begins[i])
+            ):
                 _resolve(
-                    records, place, table, waits, plan, out, cursor, event.time, mask, begins[i], True
+                    records, place, table, waits, plan, out, cursor, event.time, masks[i], begins[i], True
                 )  # fmt: skip
             if record.last_seen == NEVER or event.time - record.last_seen > horizon:
                 for k in range(blank.size):
                     record.slots[k] = blank[k]
                 record.had = 0
-            _change(record, event, i, mask, begins[i], lanes, codes, operations, resets, blank)
+            _change(record, event, i, masks, begins[i], lanes, codes, operations, groups, resets, blank)
             record.last_seen = event.time
             for k in range(once_bits.size):
-                bit = once_bits[k]
-                if (mask[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+                if _has(masks, i, once_bits[k]):
                     record.had |= 1 << k
-            record.timer = 0
-            _set_timer(record, timers, cursor)
+            if record.had:
+                record.timer = 0
+                _set_timer(record, timers, cursor)
             mark_changed(records, place, places, changed)
             models = np.int64(0)
             for number in range(model_records.size):
                 bit = model_records[number].event_bit
-                if bit >= 0 and (mask[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1):
+                if bit >= 0 and _has(masks, i, bit):
                     models |= np.int64(1) << number
             if models:
                 _emit(
@@ -576,7 +584,8 @@ def take_round(
         else:
             ask = asked[cursor[ASKED_AT]]
             place = find_record(index, records, ask.high, ask.low)
-            if place >= 0:
+            # Whether a visitor is known goes by time, not by when they were forgotten.
+            if place >= 0 and ask.time - records[place].last_seen <= horizon:
                 _fire_timers(records, place, table, waits, plan, out, cursor, ask.time)
                 _emit(
                     records, place, waits, plan, out, cursor, ask.time, AT_TRIGGER, ask.models,
@@ -611,7 +620,7 @@ def scan_visitors(
                 _fire_timers(records, place, table, waits, plan, out, cursor, until + 1)
             if record.next_timer > until:
                 cursor[NEXT_TIMER] = min(cursor[NEXT_TIMER], record.next_timer)
-            if record.head < 0 and until - record.last_seen > horizon:
+            if record.head < 0 and record.next_timer == FOREVER and until - record.last_seen > horizon:
                 free_place(index, records, places, changed, place)
         cursor[VISITOR_AT] += 1
     return True

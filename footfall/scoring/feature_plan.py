@@ -7,7 +7,9 @@ parts of different features share their slots.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +53,9 @@ _LABELS = {"happens": HAPPENS, "stays_away": STAYS_AWAY, "earns": EARNS}
 
 OPERATION = np.dtype([("kind", np.int32), ("bit", np.int32), ("slot", np.int32), ("lane", np.int32)])
 """What an event does to a slot if the bit of its condition is set; `lane` is the row of values or codes it reads."""
+
+GROUP = np.dtype([("bit", np.int32), ("first", np.int32), ("end", np.int32)])
+"""The operations of one bit: from `first` to before `end`."""
 
 STEP = np.dtype([("code", np.int32), ("slot", np.int32), ("days", np.int32), ("number", np.float64)])
 """A step of a feature's program: pushes a number, or joins the two on top of the stack."""
@@ -134,14 +139,21 @@ class FeaturePlan:
         return frozenset(chain.from_iterable(read))
 
     def operations(self, bit_of: Callable[[Expression], int]) -> npt.NDArray[np.void]:
-        """`OPERATION` records, with the bits that the conditions have in a run's masks."""
-        return np.array(
-            [
-                (kind, when if isinstance(when, int) else bit_of(when), slot, lane)
-                for kind, when, slot, lane in self._operations
-            ],
-            OPERATION,
-        )
+        """`OPERATION` records by their bits, which the conditions have in a run's masks."""
+        found = [
+            (kind, when if isinstance(when, int) else bit_of(when), slot, lane)
+            for kind, when, slot, lane in self._operations
+        ]
+        return np.array(sorted(found, key=itemgetter(1)), OPERATION)
+
+    def groups(self, bit_of: Callable[[Expression], int]) -> npt.NDArray[np.void]:
+        """`GROUP` records of `operations`."""
+        bits = self.operations(bit_of)["bit"]
+        if not bits.size:
+            return np.zeros(0, GROUP)
+        firsts = np.flatnonzero(np.diff(bits, prepend=_NO_BIT)).tolist()
+        ends = [*firsts, bits.size][1:]
+        return np.array([(bits[first], first, end) for first, end in zip(firsts, ends, strict=True)], GROUP)
 
     def model_records(self, bit_of: Callable[[Expression], int]) -> npt.NDArray[np.void]:
         """`MODEL` records, with the bits that the conditions have in a run's masks."""
@@ -179,16 +191,17 @@ class FeaturePlan:
     def _once(self, condition: Expression) -> int:
         return [each.key() for each in self.once].index(condition.key())
 
-    def code_columns(self) -> list[pl.Expr]:
+    @cached_property
+    def code_columns(self) -> tuple[pl.Expr, ...]:
         """The codes of the categories, as columns of a frame of sessions' first events; -1 for no word."""
         columns = []
         for place, each in enumerate(self.categories):
-            code = pl.lit(-1, pl.Int64)
+            code = pl.lit(each.otherwise, pl.Int64)
             for number in reversed(range(len(each.conditions))):
-                fits = each.conditions[number].to_polars(SCHEMA).fill_null(value=False)
+                fits = each.conditions[number].to_polars(SCHEMA)
                 code = pl.when(fits).then(pl.lit(number, pl.Int64)).otherwise(code)
             columns.append(code.alias(str(place)))
-        return columns
+        return tuple(columns)
 
 
 class _Lowering:
@@ -210,7 +223,7 @@ class _Lowering:
         for model in self._models:
             for feature in model.features:
                 other = features.setdefault(feature.name, feature)
-                if str(other.value) != str(feature.value):
+                if repr(other.value) != repr(feature.value):
                     raise FeatureError(
                         f"two features are called {feature.name}: {other.value}, and {feature.value} of model "
                         f"{model.name}; give one another name"
@@ -229,17 +242,10 @@ class _Lowering:
             ends.append(len(steps))
         earned, once = [], dict[str, Expression]()
         for model in self._models:
-            label = model.label
-            if label.event is not None:
-                self._condition(label.event)
-            earned.append(
-                self._total(label.event, "ever") if label.kind == "earns" and label.event is not None else -1
-            )
-            for moment in model.predict:
-                if isinstance(moment, AtEvent):
-                    self._condition(moment.condition)
-                elif isinstance(moment, DaysAfter):
-                    once.setdefault(moment.once.key(), self._condition(moment.once))
+            try:
+                earned.append(self._judge(model, once))
+            except ExpressionError as error:
+                raise FeatureError(f"model {model.name}: {error}") from error
         return FeaturePlan(
             self._models,
             tuple(features.values()),
@@ -258,6 +264,20 @@ class _Lowering:
             tuple(self._operations),
             tuple(earned),
         )
+
+    def _judge(self, model: ScoreModel, once: dict[str, Expression]) -> int:
+        """Take up the conditions of a model's label and moments; the slot of what its label adds up, or -1."""
+        label, earned = model.label, -1
+        if label.event is not None:
+            self._condition(label.event)
+            if label.kind == "earns":
+                earned = self._total(label.event, "ever")
+        for moment in model.predict:
+            if isinstance(moment, AtEvent):
+                self._condition(moment.condition)
+            elif isinstance(moment, DaysAfter):
+                once.setdefault(moment.once.key(), self._condition(moment.once))
+        return earned
 
     def _condition(self, condition: Expression) -> Expression:
         condition.check(SCHEMA)
@@ -345,7 +365,7 @@ class _Lowering:
     def _code(self, category: Category) -> int:
         for condition in category.conditions:
             condition.check(SCHEMA)
-        kind = tuple(condition.key() for condition in category.conditions)
+        kind = (category.otherwise, *(condition.key() for condition in category.conditions))
         if kind not in self._categories:
             self._categories[kind] = len(self._category_list)
             self._category_list.append(category)

@@ -117,25 +117,36 @@ def learner_names(kind: Kind) -> tuple[str, ...]:
     return (*blends, *(name for name, of in _RIVER if of == kind))
 
 
-def new_learner(name: str, columns: Sequence[FeatureColumn], kind: Kind) -> Learner:
-    """Make a learner that has learnt nothing; "" for the default.
+def check_learner(name: str, kind: Kind) -> tuple[str, float]:
+    """A learner's name without its sample, and the share of the rows that it learns from.
 
     Raises:
-        UsageError: there is no such learner for that kind of prediction.
+        UsageError: there is no such learner for that kind of prediction, or its sample is no share.
     """
-    name = name or default_learner(kind)
     base, has_share, share = name.partition("@")
     if base not in learner_names(kind):
         names = learner_names(kind)
         raise UsageError(
             f"there is no learner {base!r} for a {kind}{closest(base, list(names))}; there are {', '.join(names)}"
         )
-    if base in _BLENDS:
-        if has_share:
-            raise UsageError(f"learner {name}: {base} learns from all rows; leave out @{share}")
-        return Blend(columns, _BLENDS[base][1]())
+    if base in _BLENDS and has_share:
+        raise UsageError(f"learner {name}: {base} learns from all rows; leave out @{share}")
     try:
         sample = float(share) if has_share else 1.0
     except ValueError as error:
         raise UsageError(f"learner {name}: a sample is a share such as 0.1, not {share!r}") from error
+    if not 0 < sample <= 1:
+        raise UsageError(f"learner {name}: a sample is a share above 0, up to 1, not {share}")
+    return base, sample
+
+
+def new_learner(name: str, columns: Sequence[FeatureColumn], kind: Kind) -> Learner:
+    """Make a learner that has learnt nothing; "" for the default.
+
+    Raises:
+        UsageError: there is no such learner for that kind of prediction.
+    """
+    base, sample = check_learner(name or default_learner(kind), kind)
+    if base in _BLENDS:
+        return Blend(columns, _BLENDS[base][1]())
     return RiverLearner(base, columns, kind, _RIVER[base, kind], sample=sample)

@@ -13,6 +13,7 @@ one kind of the latest ones (on retail orders, horizon 90 days: ROC AUC 0.753 so
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ import numpy.typing as npt
 import polars as pl
 
 from footfall.clock import FOREVER, NEVER
+from footfall.control_record import ControlRecord
 from footfall.errors import StateError
 from footfall.record_log import RecordKind, RecordLog
 from footfall.record_table import RecordTable
+from footfall.scoring.feature import DAY_MS
 from footfall.scoring.feature_loops import AT_TRIGGER, LABEL, MOMENT
 from footfall.scoring.feature_plan import FeaturePlan
 from footfall.scoring.learner import Floats
-from footfall.scoring.prediction_loops import moved_scores, told
+from footfall.scoring.prediction_loops import forget_told, moved_scores, told
 from footfall.scoring.running_model import RunningModel
 from footfall.scoring.score_rows import Scored, ScoreRows, add_outcomes, add_quality, add_scored
 from footfall.scoring.scored_triggers import AskedTrigger, ScoredTriggers
@@ -48,7 +51,13 @@ class _Moments:
 
     def at(self, places: npt.NDArray[np.int64]) -> "_Moments":
         texts = self.texts[places] if self.texts.width else self.texts
-        return _Moments(self.moments[places], self.rows[places], texts, self.asked)
+        moments, asked = self.moments[places], self.asked
+        if asked:
+            # Those that are decided go.
+            triggers = np.flatnonzero(moments["kind"] == AT_TRIGGER)
+            asked = tuple(asked[source] for source in moments["source"][triggers].tolist())
+            moments["source"][triggers] = np.arange(triggers.size)
+        return _Moments(moments, self.rows[places], texts, asked)
 
 
 @dataclass(slots=True)
@@ -69,6 +78,7 @@ class ModelStep:
     _moments: list[_Moments] = field(default_factory=list)
     _labels: dict[int, list[npt.NDArray[np.void]]] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
+    _swept: int = NEVER
     _logs: tuple[RecordLog[RecordTable], ...] | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +87,15 @@ class ModelStep:
             RunningModel(model, columns) for model, columns in zip(plan.models, plan.columns, strict=True)
         ]
         self._last = RecordTable(told(max(len(self.models), 1)))
+
+    def go_by(self, records: Sequence[ControlRecord]) -> None:
+        """Have the champions that the run's control records say: each from the first tick on that begins at its time.
+
+        Raises:
+            UsageError: one is no learner of its model.
+        """
+        for model in self.models:
+            model.go_by(records, self.settings.tick)
 
     @property
     def plan(self) -> FeaturePlan:
@@ -109,7 +128,16 @@ class ModelStep:
             self._learn(labels[first:end], out)
             at, first = until, end
         self._score(moments, at, moments.moments.size, out)
+        self._forget(min(self.until.values()))
         return out
+
+    def _forget(self, until: int) -> None:
+        """Forget what nothing later than a time needs: what shards are going to tell of is."""
+        self._triggers.forget(until)
+        if until // DAY_MS > self._swept // DAY_MS:
+            self._swept = until
+            last = self._last
+            forget_told(last.index, last.records, last.places, last.changed, until - self.settings.horizon)
 
     def _take_labels(self, labels: npt.NDArray[np.void], out: ScoreRows) -> None:
         """Tell outcomes, and keep them until they are learnt: when the predictions' horizons are over."""
@@ -156,8 +184,17 @@ class ModelStep:
         return whole.at(order[ticks[order] <= last])
 
     def _score(self, due: _Moments, start: int, end: int, out: ScoreRows) -> None:
-        if end <= start:
-            return
+        """Score moments, those of each champion by themselves."""
+        ticks = due.moments["time"][start:end] // self.settings.tick
+        switches = sorted({tick for model in self.models for tick in model.switches})
+        cuts = start + np.searchsorted(ticks, np.array(switches, np.int64))
+        for begin, stop in pairwise([start, *cuts.tolist(), end]):
+            if stop > begin:
+                for model in self.models:
+                    model.crown(int(ticks[begin - start]))
+                self._score_reign(due, begin, stop, out)
+
+    def _score_reign(self, due: _Moments, start: int, end: int, out: ScoreRows) -> None:
         learnt = due.moments["kind"][start:end] != AT_TRIGGER
         self._decide(due, start + np.flatnonzero(~learnt), out)
         for number, model in enumerate(self.models):
@@ -182,7 +219,6 @@ class ModelStep:
             self._triggers.decide(due.asked[int(source)], known)
             for source, known in zip(moments["source"], scores, strict=True)
         ]
-        self._triggers.forget(int(moments["time"][0]))
         out.add(TRIGGERS, decision_rows(decisions))
 
     def _score_model(self, number: int, model: RunningModel, due: _Moments, out: ScoreRows) -> None:
@@ -193,7 +229,7 @@ class ModelStep:
         last.reserve(scores.size)
         moved_scores(
             last.index, last.records, last.places, last.changed, due.moments, number, scores, bands,
-            model.model.changed_by, before,
+            model.model.changed_by, self.settings.horizon, before,
         )  # fmt: skip
         if self.settings.wants_rows:
             shown = np.flatnonzero(before != np.inf)
@@ -209,6 +245,7 @@ class ModelStep:
             if own.size:
                 model.learn(own)
                 if self.settings.wants_rows:
+                    model.crown(int(own["due"][-1]) // self.settings.tick)
                     add_quality(model, int(own["due"][-1]), out)
 
     def snapshot(self) -> bytes:
@@ -231,6 +268,7 @@ class ModelStep:
             "moments": self._moments,
             "labels": self._labels,
             "ended": self._ended,
+            "swept": self._swept,
         }
         return pickle.dumps(state, protocol=5)
 
@@ -252,7 +290,7 @@ class ModelStep:
         for number, model in enumerate(self.models):
             model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
         self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
-        self._triggers, self._ended = kept["triggers"], kept["ended"]
+        self._triggers, self._ended, self._swept = kept["triggers"], kept["ended"], kept["swept"]
         self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
 
     def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from footfall.clock import NEVER
 from footfall.compiled import compiled
-from footfall.record_table import KEYED, find_record, free_place, mark_changed, new_place
+from footfall.record_table import KEYED, USED, find_record, free_place, mark_changed, new_place
 from footfall.scoring.feature_loops import prediction_words
 
 
@@ -15,8 +16,9 @@ def awaiting(learners: int, columns: int) -> np.dtype[np.void]:
 
 
 def told(models: int) -> np.dtype[np.void]:
-    """The type of what a visitor's scores were when they were told last; NaN where none was."""
-    return np.dtype([*KEYED, ("score", np.float64, (models,)), ("band", np.int64, (models,))])
+    """The type of what each score of a visitor was when it was told last, NaN where none was, and of its last moment."""
+    each = (models,)
+    return np.dtype([*KEYED, ("time", np.int64, each), ("score", np.float64, each), ("band", np.int64, each)])
 
 
 @compiled
@@ -64,12 +66,13 @@ def take_predictions(
 @compiled
 def moved_scores(
     index: Any, records: Any, places: Any, changed: Any, moments: Any, model: Any, scores: Any, bands: Any,
-    least: Any, before: Any,
+    least: Any, horizon: Any, before: Any,
 ) -> None:  # fmt: skip
     """Which scores are to be told: the first of a visitor, and those that have moved far or into another band.
 
-    `before` gets the score that was told last (NaN: none) where one is to be told, and infinity elsewhere. There must
-    be room for every visitor.
+    `before` gets the score that was told last (NaN: none) where one is to be told, and infinity elsewhere. What was
+    told of a visitor is forgotten once the model has had no moment of theirs for more than `horizon` ms. There must be
+    room for every visitor.
     """
     for i in range(moments.size):
         high = moments[i].high
@@ -79,11 +82,25 @@ def moved_scores(
             place = new_place(index, records, places, high, low)
             for k in range(records[place].score.size):
                 records[place].score[k] = np.nan
+                records[place].time[k] = NEVER
+        time = moments[i].time
         last = records[place].score[model]
+        if not np.isnan(last) and time - records[place].time[model] > horizon:
+            # By event time, whether or not `forget_told` has come by.
+            last = np.nan
+        records[place].time[model] = time
+        mark_changed(records, place, places, changed)
         if np.isnan(last) or abs(scores[i] - last) >= least or records[place].band[model] != bands[i]:
             before[i] = last
             records[place].score[model] = scores[i]
             records[place].band[model] = bands[i]
-            mark_changed(records, place, places, changed)
         else:
             before[i] = np.inf
+
+
+@compiled
+def forget_told(index: Any, records: Any, places: Any, changed: Any, before: Any) -> None:
+    """Free the places of visitors whose last moment was before a time."""
+    for place in range(places[1]):
+        if records[place].flags & USED and records[place].time.max() < before:
+            free_place(index, records, places, changed, place)

@@ -3,20 +3,23 @@
 Every learner predicts at every moment and learns from every label, in the same order; the champion's is the score.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from footfall.clock import NEVER
+from footfall.control_record import ControlRecord
 from footfall.hashing import text_seed
 from footfall.record_log import LogReference, RecordKind, RecordLog
 from footfall.record_table import RecordTable
+from footfall.scoring.champions import first_tick, learners_of, prediction_kind, reigns
 from footfall.scoring.learner import Floats, Learner
-from footfall.scoring.learners import default_learner, new_learner
+from footfall.scoring.learners import new_learner
 from footfall.scoring.prediction_loops import awaiting, keep_predictions, prediction_ids, take_predictions
 from footfall.scoring.quality_over_time import QualityOverTime
-from footfall.scoring.river_learner import Kind
 from footfall.scoring.score_model import ScoreModel
 
 
@@ -44,16 +47,17 @@ class RunningModel:
         model: what is declared.
         names: the learners' names; the first is the champion unless another was promoted.
         learners: the learners.
-        champion: the number of the champion.
+        champion: the number of the champion; see `go_by` and `crown`.
         quality: how good each learner has been.
     """
 
     def __init__(self, model: ScoreModel, columns: npt.NDArray[np.int64]) -> None:
         self.model = model
-        kind: Kind = "value" if model.label.kind == "earns" else "probability"
-        self.names: tuple[str, ...] = (model.learner or default_learner(kind), *model.challengers)
+        kind = prediction_kind(model)
+        self.names = learners_of(model)
         self.learners: list[Learner] = [new_learner(name, model.columns, kind) for name in self.names]
         self.champion = 0
+        self._reigns: list[tuple[int, int]] = [(NEVER, 0)]
         self.quality = QualityOverTime(len(self.names), values=kind == "value")
         self._columns = columns
         self.band_names = tuple(model.bands)
@@ -66,6 +70,26 @@ class RunningModel:
     def kind(self, contents: str) -> RecordKind[RecordTable]:
         """What the log of the waiting predictions holds; `contents` says how the features are declared."""
         return RecordKind(f"predictions_{self.model.name}", lambda: RecordTable(self._type()), contents)
+
+    def go_by(self, records: Sequence[ControlRecord], tick: int) -> None:
+        """Have the champions that a run's control records say; ticks are so many ms long.
+
+        Raises:
+            UsageError: one is no learner of the model.
+        """
+        self._reigns = [
+            (first_tick(reign, tick), self.names.index(reign.learner))
+            for reign in reigns(self.model, records)
+        ]
+
+    @property
+    def switches(self) -> list[int]:
+        """The ticks with which another champion begins."""
+        return [tick for tick, _ in self._reigns[1:]]
+
+    def crown(self, tick: int) -> None:
+        """Let the champion be that of a tick."""
+        self.champion = next(learner for first, learner in reversed(self._reigns) if first <= tick)
 
     def predict(self, moments: npt.NDArray[np.void], rows: Floats) -> Predictions:
         """Predict at moments, and have the predictions wait for their labels."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
-from footfall.duration import parse_duration
+from footfall.duration import format_duration, parse_duration
 from footfall.errors import FeatureError
 from footfall.expression import Expression
 from footfall.scoring.feature import DAY_MS, Feature
@@ -119,6 +119,12 @@ class ScoreModel:
             if sum(isinstance(moment, kind) for moment in self.predict) > 1:
                 raise FeatureError(
                     f"model {self.name} has two moments of the kind {kind.__name__}; join them"
+                )
+        for moment in self.predict:
+            if isinstance(moment, DaysAfter) and moment.delays[-1] >= self.label.within:
+                raise FeatureError(
+                    f"model {self.name}: {moment.delays[-1] // DAY_MS} days after the last event, its horizon "
+                    f"({format_duration(self.label.within)}) is over; predict earlier, or give it a longer one"
                 )
         if not 0 <= self.changed_by <= 100:
             raise FeatureError(f"model {self.name}: changed_by is 0 to 100, not {self.changed_by}")

@@ -20,8 +20,9 @@ from footfall.hashing import fold_words, hash_texts, hex_names
 from footfall.pattern import Pattern
 from footfall.record_log import LogReference, RecordKind, RecordLog
 from footfall.record_table import RecordTable
-from footfall.row_frames import present, whole_rows
+from footfall.row_frames import whole_rows
 from footfall.row_store import RowPool
+from footfall.scoring.feature import DAY_MS
 from footfall.scoring.feature_loops import (
     AFTER_LAST_EVENT,
     ASKED,
@@ -55,6 +56,7 @@ MOMENT_TEXTS = pl.Schema({"visitor_id": pl.String(), "user_id": pl.String(), "se
 """What rows say of a moment's visitor. A moment after the last event has the user of the event that it waits for."""
 
 _NO_TEXTS = MOMENT_TEXTS.to_frame()
+_MOST_CODES = 65_536
 _LEAST_ROOM, _MOST_ROOM = 1_024, 65_536
 
 
@@ -163,6 +165,7 @@ class ShardScores:
         visitors: what is kept of the visitors.
         waits: the predictions that wait for their labels.
         tables: the plan as the loops take it.
+        codes: the codes of categories, by the values that they are made of; not kept across a restart.
         next_scans: when all visitors, and all that waits, are to be looked through next.
     """
 
@@ -174,6 +177,7 @@ class ShardScores:
     tables: tuple[Any, ...] = field(init=False)
     next_scans: tuple[int, int] = (FOREVER, FOREVER)
     _names: dict[tuple[int, int], tuple[str, str | None]] = field(default_factory=dict)
+    codes: dict[tuple[Any, ...], tuple[int, ...]] = field(default_factory=dict)
     _told: int = NEVER
     _until: int = NEVER
     _swept: int = NEVER
@@ -200,6 +204,7 @@ class ShardScores:
         self.bit_of = bit_of
         self.tables = (
             plan.operations(bit_of),
+            plan.groups(bit_of),
             plan.resets,
             plan.blank,
             plan.steps,
@@ -226,13 +231,15 @@ class ShardScores:
         scans = not at_end and tick > self._told
         now.run(scans=scans)
         self.next_scans = now.next
-        if scans:
-            self._sweep(settled.until)
         texts = None
         moments, rows, labels = now.parts()
         if self.settings.wants_rows:
             texts = now.texts(moments)
             now.keep_texts()
+        if scans:
+            # Only now: moments of the round may be of visitors whom it has forgotten.
+            self._sweep(settled.until)
+        self._write_ahead()
         if not moments.size and not labels.size and tick <= self._told and not at_end:
             return None
         self._told = tick
@@ -246,16 +253,20 @@ class ShardScores:
         """The texts kept of a visitor."""
         return self._names[high, low]
 
+    def sweeps(self, until: int) -> bool:
+        """Whether those whose horizon is over are to be forgotten now: once a day."""
+        return until // DAY_MS > self._swept // DAY_MS
+
     def _sweep(self, until: int) -> None:
-        """Forget the texts of visitors who are forgotten, once a day."""
-        if until // 86_400_000 > self._swept // 86_400_000:
+        """Forget the texts of visitors who are forgotten."""
+        if self.sweeps(until):
             self._swept = until
             gone = [key for key in self._names if self.visitors.find(*key) < 0]
             for key in gone:
                 del self._names[key]
 
-    def write_ahead(self) -> None:
-        """Write what has changed to the files where that is a lot."""
+    def _write_ahead(self) -> None:
+        """Write what has changed to the files where that is a lot, so that a snapshot never has much to do."""
         if self._logs is not None:
             self._logs[0].write_ahead(self.visitors)
             self._logs[1].write_ahead(self.waits)
@@ -303,7 +314,7 @@ class _Round:
         self._at_end = at_end
         self._plan = scores.settings.plan
         self._pieces: list[tuple[npt.NDArray[np.void], npt.NDArray[np.float64], npt.NDArray[np.void]]] = []
-        timers = scores.tables[6]
+        timers = scores.tables[7]
         self._room = int(timers.size) + 2
         moments = settled.closed.records.size + settled.events.size // 4 + 4 * self._room
         self._capacity = min(max(moments, _LEAST_ROOM), _MOST_ROOM)
@@ -338,7 +349,7 @@ class _Round:
         if not scans:
             return
         until = settled.until
-        if self._cursor[NEXT_TIMER] <= until:
+        if self._cursor[NEXT_TIMER] <= until or scores.sweeps(until):
             self._cursor[NEXT_TIMER], self._cursor[VISITOR_AT] = FOREVER, 0
             self._until_done(
                 lambda table, waits, out: scan_visitors(
@@ -456,7 +467,7 @@ class _Round:
         Those who had one before the round keep their texts until the round's moments have been told.
         """
         settled = self._settled
-        bits = self._scores.tables[7]
+        bits = self._scores.tables[8]
         if not bits.size or not settled.events.size:
             return
         wanted = np.zeros(settled.events.size, np.bool_)
@@ -481,16 +492,28 @@ class _Round:
             self._scores.remember(high, low, visitor, user)
 
     def _codes(self) -> npt.NDArray[np.int64]:
-        settled, plan = self._settled, self._plan
+        """The codes of the events that begin sessions, remembered by the values that they are made of."""
+        settled, plan, known = self._settled, self._plan, self._scores.codes
         codes = np.full((len(plan.categories), settled.events.size), -1, np.int64)
-        if plan.categories:
-            taken = np.flatnonzero(settled.begins)
-            if taken.size:
-                found = _whole(settled.rows, settled.places[taken], plan.event_columns).select(
-                    plan.code_columns()
-                )
-                for lane, column in enumerate(found.iter_columns()):
-                    codes[lane, taken] = column.to_numpy()
+        taken = np.flatnonzero(settled.begins)
+        if not plan.categories or not taken.size:
+            return codes
+        # Columns without a value in this round are left out of the keys.
+        names = [name for name in sorted(plan.event_columns) if name in settled.rows.columns]
+        rows = settled.rows[settled.places[taken], names or settled.rows.columns[:1]]
+        filled = [column for column in rows.iter_columns() if column.null_count() < rows.height]
+        values = [column.to_list() for column in filled] or [[None] * rows.height]
+        keys = list(zip([tuple(column.name for column in filled)] * rows.height, *values, strict=True))
+        new = {key: place for place, key in enumerate(keys) if key not in known}
+        if new:
+            if len(known) + len(new) > _MOST_CODES:
+                known.clear()
+                new = {key: place for place, key in enumerate(keys)}
+            wanted = whole_rows(rows[list(new.values())], sorted(plan.event_columns))
+            # A category of constants alone would give a single row.
+            found = wanted.with_columns(plan.code_columns).select(str(n) for n in range(len(plan.categories)))
+            known.update(zip(new, found.rows(), strict=True))
+        codes[:, taken] = np.array([known[key] for key in keys], np.int64).T
         return codes
 
     def _asked_records(self) -> npt.NDArray[np.void]:
@@ -534,7 +557,3 @@ def _closes(closed: ClosedSessions) -> npt.NDArray[np.void]:
         closes[name] = records[name]
     closes["time"], closes["source"] = closed.times, np.arange(records.size)
     return closes[np.lexsort((closes["first_low"], closes["low"], closes["high"], closes["time"]))]
-
-
-def _whole(rows: pl.DataFrame, places: npt.NDArray[np.int64], names: frozenset[str]) -> pl.DataFrame:
-    return whole_rows(rows[places, present(rows, sorted(names))], sorted(names))

@@ -73,9 +73,10 @@ def value_of(quantity: Quantity, events: Sequence[Record], time: int, gap: int, 
         case SecondsOnSite(over):
             spent = [n for n, begin in enumerate(begins) if not begin]
             return sum(events[n].time - events[n - 1].time for n in within(over, spent)) / 1_000
-        case Category(_, conditions, session):
+        case Category(words, conditions, session):
+            rest = len(conditions) if len(words) > len(conditions) else -1
             codes = [
-                next((code for code, each in enumerate(conditions) if meets(each, event)), -1)
+                next((code for code, each in enumerate(conditions) if meets(each, event)), rest)
                 for event, begin in zip(events, begins, strict=True)
                 if begin
             ]

@@ -165,13 +165,13 @@ def test_after_a_change_it_learns_anew() -> None:
 def test_drift_makes_steps_large_again() -> None:
     rows = random_rows(6_000, 1)
     labels = random_labels(rows, 1)
-    labels[4_900:] = 1 - labels[4_900:]
+    labels[4_896:] = 1 - labels[4_896:]
     learner, parts = Blend(COLUMNS, QUICK), Blend(COLUMNS, QUICK)
-    learner.learn(rows[:4_900], labels[:4_900])
+    learner.learn(rows[:4_896], labels[:4_896])
     assert max(member.squares.max() for member in learner.members) > 100
     while not learner.drifts:
         begin = learner.version
-        learner.learn(rows[begin : begin + 50], labels[begin : begin + 50])
+        learner.learn(rows[begin : begin + 48], labels[begin : begin + 48])
     assert learner.version % BLOCK == 0
     assert learner.version <= 5_500
     assert max(member.squares.max() for member in learner.members) == 50

@@ -60,7 +60,7 @@ FEATURES = (
     Feature("average", total(ORDER) / count(ORDER)),
     Feature("mixed", (count() + 1) * 2 - total(ORDER, over="session")),
     Feature("source", category({"mail": field("utm_source") == "mail", "ad": field("utm_source") == "ad"})),
-    Feature("first", category({"mail": field("utm_source") == "mail"}, session="first")),
+    Feature("first", category({"mail": field("utm_source") == "mail", "other": None}, session="first")),
 )
 MODELS = (
     ScoreModel("lead", "", FEATURES, [at_session_end()], happens(ORDER, within="2 d")),
