@@ -1,12 +1,12 @@
 """`footfall models`: what models of scores there are, how good they are, and who is their champion."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from footfall.cli_flags import LIVE_STATE, STORE_SETTINGS, add_settings, chosen_settings
 
-_DONE = 0
 _WAIT_SECONDS = 60.0
 _LIST_SETTINGS = ("patterns", "state", *STORE_SETTINGS)
 _EXAMPLES = """\
@@ -34,6 +34,7 @@ def add_models(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     model_commands = models.add_subparsers(metavar="COMMAND", required=True)
+    add_reading(model_commands)
     add_evaluate(model_commands)
     add_champions(model_commands)
 
@@ -71,6 +72,66 @@ def add_evaluate(model_commands: Any) -> None:
     evaluate.set_defaults(command=_evaluate)
 
 
+def add_reading(model_commands: Any) -> None:
+    """Add `models list`, `models show`, `models compare` and `models export`."""
+
+    def add(name: str, about: str, description: str, command: object, settings: Sequence[str]) -> Any:
+        parser = model_commands.add_parser(
+            name,
+            help=about,
+            description=description,
+            epilog=_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name != "list":
+            parser.add_argument("model", metavar="MODEL", help="the model's name")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        add_settings(parser, settings, {"state": LIVE_STATE})
+        parser.set_defaults(command=command)
+        return parser
+
+    add(
+        "list",
+        "list them with their learners, and how good each has been",
+        "List the models of the patterns' folder: their learners, who is champion, how many labels each has learnt, "
+        "and how good it has been lately.\nChampions are those of a live run's state folder, or else of the store, "
+        "and figures are the store's. Without either the models are listed as they are declared.",
+        _list,
+        _LIST_SETTINGS,
+    )
+    add(
+        "show",
+        "say what one predicts, and from what",
+        "Say when a model predicts, what counts as true, its bands, features and learners, and how good these are.",
+        _show,
+        _LIST_SETTINGS,
+    )
+    compare = add(
+        "compare",
+        "compare champion and challengers on the same predictions",
+        "Compare a model's champion with its challengers on the predictions that both have made and whose outcome is "
+        "known, as the store has them: the figures of both, and the difference with its 95 % interval.",
+        _compare,
+        _LIST_SETTINGS,
+    )
+    export = add(
+        "export",
+        "write the champion's parameters to a file",
+        "Write a learner as the last snapshot in a run's state folder has it, the champion unless --learner names "
+        "another.\nFILE.json: its weights in words, a bin or a cross of bins each. FILE.pkl: River's models with the "
+        "same weights, pickled; open only pickles that you made.",
+        _export,
+        ("patterns", "state"),
+    )
+    export.add_argument("file", metavar="FILE", help="where to; its ending, .json or .pkl, says as what")
+    export.add_argument(
+        "--learner", metavar="LEARNER", default=None, help="which one (default: the champion)"
+    )
+    compare.add_argument(
+        "--against", metavar="LEARNER", default=None, help="the challenger (default: each of them)"
+    )
+
+
 def add_champions(model_commands: Any) -> None:
     """Add `models promote` and `models rollback`."""
     promote = model_commands.add_parser(
@@ -101,6 +162,42 @@ def add_champions(model_commands: Any) -> None:
         add_settings(parser, ("state",), {"state": LIVE_STATE})
         parser.set_defaults(command=_promote, learner=None)
     promote.add_argument("learner", metavar="LEARNER", help="the learner's name")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, _LIST_SETTINGS)
+    from footfall.scoring.model_list import list_models  # noqa: PLC0415
+
+    return list_models(settings, settings.state or Path(LIVE_STATE), as_json=arguments.json)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, _LIST_SETTINGS)
+    from footfall.scoring.model_list import show_model  # noqa: PLC0415
+
+    return show_model(settings, settings.state or Path(LIVE_STATE), arguments.model, as_json=arguments.json)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, _LIST_SETTINGS)
+    from footfall.scoring.model_compare import compare_model  # noqa: PLC0415
+
+    state = settings.state or Path(LIVE_STATE)
+    return compare_model(settings, state, arguments.model, arguments.against, as_json=arguments.json)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    settings = chosen_settings(arguments, ("patterns", "state"))
+    from footfall.scoring.model_export import export_model  # noqa: PLC0415
+
+    return export_model(
+        settings,
+        settings.state or Path(LIVE_STATE),
+        arguments.model,
+        arguments.learner,
+        Path(arguments.file),
+        as_json=arguments.json,
+    )
 
 
 def _seconds(text: str) -> float:

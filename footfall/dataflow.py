@@ -135,8 +135,14 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
 class ScoreStep(StatefulBatchLogic[ShardScoring, ScoreRows, bytes]):
     """The models of a run as Bytewax keeps them, under one key for all shards."""
 
-    def __init__(self, step: ModelStep, in_force: PlanInForce, *, recoverable: bool) -> None:
+    def __init__(
+        self, step: ModelStep, in_force: PlanInForce, *, recoverable: bool, tell: Tell, live: bool
+    ) -> None:
         self._step = step
+        self._tell = tell
+        self._live = live
+        self._told = 0.0
+        self._news = False
         self._in_force = in_force
         self._records = in_force.now.records
         self._recoverable = recoverable
@@ -150,7 +156,33 @@ class ScoreStep(StatefulBatchLogic[ShardScoring, ScoreRows, bytes]):
             self._records = records
             self._step.go_by(records)
         rows = self._step.take(values)
+        self._news = self._live
+        if self._news and time.monotonic() >= self._told + _STATUS_SECONDS:
+            self._tell_status()
         return [rows] if rows else [], StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        """When there is something to tell of that hasn't been told."""
+        if not self._news:
+            return None
+        wait = max(0.0, self._told + _STATUS_SECONDS - time.monotonic())
+        return datetime.now(UTC) + timedelta(seconds=wait)
+
+    def on_notify(self) -> tuple[list[ScoreRows], bool]:
+        """Say where the models stand, as nothing has come that would have had it said."""
+        if self._news:
+            self._tell_status()
+        return [], StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[ScoreRows], bool]:
+        """Say where the models stand when the input has stopped."""
+        self._tell_status(final=True)
+        return [], StatefulBatchLogic.RETAIN
+
+    def _tell_status(self, *, final: bool = False) -> None:
+        self._told = time.monotonic()
+        self._news = False
+        self._tell(self._step.status(final=final))
 
     def snapshot(self) -> bytes:
         """The models' state; nothing where the run keeps none."""
@@ -360,7 +392,7 @@ def flow_parts(
         step = ModelStep(shard_settings.scores, names)
         if state:
             step.restore(state)
-        return ScoreStep(step, in_force, recoverable=recoverable)
+        return ScoreStep(step, in_force, recoverable=recoverable, tell=tell, live=source.live)
 
     return FlowParts(
         source=RecordInput(input_settings, ahead=ahead, tell=tell, stop=stop),

@@ -409,19 +409,19 @@ class Format(ABC):
             part.side += b"{}"
         return spans
 
-    def _agents(self, part: Part, taken: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    def _agents(self, part: Part, taken: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], list[str]]:
         """Each record's user agent as a place in a list; -1 where it has none, or nobody asks."""
         if self._wanted.isdisjoint(("bot", *_OF_AGENTS)):
-            return np.full(taken.size, -1, np.int64), []
+            return np.full(taken.size, -1, np.int32), []
         agents = part.text("user_agent", strict=False)
         if not (agents.lengths >= 0).any():
-            return np.full(taken.size, -1, np.int64), []
+            return np.full(taken.size, -1, np.int32), []
         agents.lengths[~taken] = -1
         codes, firsts = col.distinct(part.buffer, agents)
         return codes, [part.read(agents, row) for row in firsts.tolist()]
 
     def _agent_columns(
-        self, agents: tuple[npt.NDArray[np.int64], list[str]], taken: npt.NDArray[np.bool_]
+        self, agents: tuple[npt.NDArray[np.int32], list[str]], taken: npt.NDArray[np.bool_]
     ) -> dict[str, pl.Series]:
         """What the taken records' user agents say, by column."""
         places = np.where(agents[0] < 0, len(agents[1]), agents[0])[taken]

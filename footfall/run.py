@@ -19,6 +19,7 @@ from footfall.placement import shard_names
 from footfall.report import Report, Tally
 from footfall.run_messages import (
     Message,
+    ModelStatus,
     Notice,
     PartitionDone,
     Progress,
@@ -222,6 +223,8 @@ class Run:
                 leg.first_records.setdefault(message.partition, message.records)
             case ShardDone():
                 self._tally.shards[message.shard] = message
+            case ModelStatus():
+                self._tally.models = message
             case WorkerStarted():
                 # No worker reads before all have joined.
                 leg.started = max(leg.started or message.monotonic, message.monotonic)

@@ -15,6 +15,7 @@ from footfall.rising_counts import Key, RisingCounts
 from footfall.run_messages import (
     ControlTaken,
     Message,
+    ModelStatus,
     Notice,
     PartitionDone,
     Progress,
@@ -197,8 +198,8 @@ class EventWatch:
                     self._note_sink(message)
                 case WorkerStarted():
                     self._note_start(message.worker)
-                case ControlTaken():
-                    pass  # the parent tells of the switch as a whole
+                case ControlTaken() | ModelStatus():
+                    pass  # the parent tells of the switch as a whole; models have alerts
                 case _:
                     self._pass_on(message)
             if self._monotonic() - self._summed_at >= _SUM_SECONDS:

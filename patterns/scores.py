@@ -90,7 +90,9 @@ BEHAVIOUR = (
     ),
     Feature("searches_per_session", count(SEARCH) / sessions(), "", "Searches, per session"),
     Feature("price_checks_per_session", count(PRICE) / sessions(), "", "Prices looked at, per session"),
-    Feature("service_views_per_session", count(SERVICE) / sessions(), "", "Services or products seen, per session"),
+    Feature(
+        "service_views_per_session", count(SERVICE) / sessions(), "", "Services or products seen, per session"
+    ),
     Feature("attempts_per_session", count(STARTED) / sessions(), "", "Bookings begun, per session"),
     Feature("seconds_per_session", seconds_on_site() / sessions(), "s", "Time on the site, per session"),
     Feature(
@@ -113,7 +115,9 @@ RECENCY = (
         "",
         "Share of the month's sessions that are of its last week",
     ),
-    Feature("days_per_session", days_since_first() / sessions(), "days", "Days since the first visit, per session"),
+    Feature(
+        "days_per_session", days_since_first() / sessions(), "days", "Days since the first visit, per session"
+    ),
     Feature(
         "pauses_since_last",
         days_since() * sessions() / (days_since_first() + 1.0),
@@ -131,6 +135,8 @@ _SEARCH_ENGINE = (
     field("referrer").contains("google.")
     | field("referrer").contains("bing.")
     | field("referrer").contains("duckduckgo.")
+    | field("referrer").contains("//search.")
+    | field("referrer").contains("//www.search.")
 )
 _SOURCES = {
     "paid": field("utm_medium").is_in(
@@ -158,7 +164,9 @@ MONEY = (
     Feature("orders", count(ORDER), "", "Orders, ever"),
     Feature("order_value", total(ORDER), "money", "Value of all orders"),
     Feature("average_order", total(ORDER) / count(ORDER), "money", "Value of an order on average"),
-    Feature("session_order_value", total(ORDER, over="session"), "money", "Value of the latest session's orders"),
+    Feature(
+        "session_order_value", total(ORDER, over="session"), "money", "Value of the latest session's orders"
+    ),
     Feature("orders_30d", count(ORDER, over="30 d"), "", "Orders within 30 days"),
     Feature("days_since_order", days_since(ORDER), "days", "Since the last order"),
     Feature(

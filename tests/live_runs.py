@@ -44,6 +44,7 @@ IDS = {"sessions": "session_id", "matches": "match_id", "triggers": "trigger_id"
 OF_A_RUN = ("workers", "restarts", "lag", "events", "waiting", "records", "early", "retracted", "unsent")
 """What a report says of the way a run went, or of sentinels that settle as time goes by."""
 LIMIT = 120.0
+_TICK_SECONDS = 120.0
 _LONGEST = 900_000
 
 PATTERNS = '''"""All shipped patterns and models, with rules whose triggers live long, so that a past can be played."""
@@ -394,9 +395,12 @@ class LiveCase:
             lags = [v for name, v in now.items() if name.startswith("footfall_lag_records{")]
             waiting = [v for name, v in now.items() if name.startswith("footfall_sink_waiting_rows{")]
             unsettled = sum(v for name, v in now.items() if name.startswith("footfall_waiting_events"))
+            # What was scored last is written after the shards have settled.
+            scored = now.get("footfall_models_settled_timestamp_seconds", 0.0)
             return (
                 len(marks) == len(lags) == partitions
                 and min(marks) >= seal
+                and scored >= seal - _TICK_SECONDS
                 and not any(lags)
                 and len(waiting) == 2
                 and not any(waiting)

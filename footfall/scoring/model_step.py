@@ -22,9 +22,11 @@ import polars as pl
 
 from footfall.clock import FOREVER, NEVER
 from footfall.control_record import ControlRecord
+from footfall.digest import Digest
 from footfall.errors import StateError
 from footfall.record_log import RecordKind, RecordLog
 from footfall.record_table import RecordTable
+from footfall.run_messages import ModelStatus
 from footfall.scoring.feature import DAY_MS
 from footfall.scoring.feature_loops import AT_TRIGGER, LABEL, MOMENT
 from footfall.scoring.feature_plan import FeaturePlan
@@ -78,6 +80,7 @@ class ModelStep:
     _moments: list[_Moments] = field(default_factory=list)
     _labels: dict[int, list[npt.NDArray[np.void]]] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
+    _digest: Digest = field(default_factory=Digest)
     _swept: int = NEVER
     _logs: tuple[RecordLog[RecordTable], ...] | None = None
 
@@ -143,6 +146,8 @@ class ModelStep:
         """Tell outcomes, and keep them until they are learnt: when the predictions' horizons are over."""
         for number, model in enumerate(self.models):
             own = labels[labels["model"] == number]
+            if own.size:
+                self._digest.add("outcome", [own["id_high"], own["id_low"], own["value"].view(np.uint64)])
             if own.size and self.settings.wants_rows:
                 add_outcomes(model, own, out)
         ticks = labels["due"] // self.settings.tick
@@ -223,6 +228,8 @@ class ModelStep:
 
     def _score_model(self, number: int, model: RunningModel, due: _Moments, out: ScoreRows) -> None:
         found = model.predict(due.moments, due.rows)
+        champions = np.ascontiguousarray(found.predicted[:, found.champion])
+        self._digest.add("prediction", [*found.ids, champions.view(np.uint64)])
         scores, bands = model.scale(found.predicted[:, found.champion])
         before = np.empty(scores.size)
         last = self._last
@@ -248,6 +255,29 @@ class ModelStep:
                     model.crown(int(own["due"][-1]) // self.settings.tick)
                     add_quality(model, int(own["due"][-1]), out)
 
+    def status(self, *, final: bool = False) -> ModelStatus:
+        """Where the models stand."""
+        known = len(self.until) == len(self.shards)
+        if final:
+            for model in self.models:
+                model.refresh()
+        return ModelStatus(
+            settled=min(self.until.values()) if known else None,
+            waiting=sum(each.moments.size for each in self._moments),
+            champions={model.model.name: model.names[model.champion] for model in self.models},
+            predictions={model.model.name: model.predicted for model in self.models},
+            labels={
+                model.model.name: {
+                    name: learner.version for name, learner in zip(model.names, model.learners, strict=True)
+                }
+                for model in self.models
+            },
+            quality={model.model.name: model.latest for model in self.models},
+            triggers={rule: dict(counts) for rule, counts in self._triggers.counts.items()},
+            digest=(self._digest.high, self._digest.low),
+            final=final,
+        )
+
     def snapshot(self) -> bytes:
         """The state as bytes."""
         logs = self._open_logs()
@@ -268,6 +298,7 @@ class ModelStep:
             "moments": self._moments,
             "labels": self._labels,
             "ended": self._ended,
+            "digest": self._digest,
             "swept": self._swept,
         }
         return pickle.dumps(state, protocol=5)
@@ -291,6 +322,7 @@ class ModelStep:
             model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
         self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
         self._triggers, self._ended, self._swept = kept["triggers"], kept["ended"], kept["swept"]
+        self._digest = kept["digest"]
         self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
 
     def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:

@@ -65,6 +65,12 @@ def _coarse_name(predictor: BinnedLinearPredictor, column: int, bin_: int) -> st
     return f"{declared.name} {edge_words(bin_, predictor.parameters[edges : edges + COARSE_EDGES])}"
 
 
+def weight_places(learner: BinnedLinear) -> list[int]:
+    """The places of the weights that have learnt anything, in their order."""
+    at = learner.published.at
+    return [place for place in np.flatnonzero(learner.squares).tolist() if _is_weight(at, place)]
+
+
 def to_river(learner: BinnedLinear) -> Any:
     """A River model with the learner's weights: LogisticRegression, or for values LinearRegression."""
     predictor = learner.published

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,7 @@ from footfall.scoring.champions import first_tick, learners_of, prediction_kind,
 from footfall.scoring.learner import Floats, Learner
 from footfall.scoring.learners import new_learner
 from footfall.scoring.prediction_loops import awaiting, keep_predictions, prediction_ids, take_predictions
-from footfall.scoring.quality_over_time import QualityOverTime
+from footfall.scoring.quality_over_time import Figures, QualityOverTime
 from footfall.scoring.score_model import ScoreModel
 
 
@@ -49,6 +50,8 @@ class RunningModel:
         learners: the learners.
         champion: the number of the champion; see `go_by` and `crown`.
         quality: how good each learner has been.
+        predicted: how often it has predicted.
+        latest: the last figures of each learner's quality.
     """
 
     def __init__(self, model: ScoreModel, columns: npt.NDArray[np.int64]) -> None:
@@ -63,6 +66,8 @@ class RunningModel:
         self.band_names = tuple(model.bands)
         self._seed = np.uint64(text_seed(model.name))
         self.waiting = RecordTable(self._type())
+        self.predicted = 0
+        self.latest: dict[str, dict[str, float]] = {}
 
     def _type(self) -> np.dtype[np.void]:
         return awaiting(len(self.names), self._columns.size)
@@ -97,6 +102,7 @@ class RunningModel:
         predicted = np.column_stack([learner.predict(own) for learner in self.learners])
         high, low = np.empty(moments.size, np.uint64), np.empty(moments.size, np.uint64)
         prediction_ids(moments, self._seed, high, low)
+        self.predicted += moments.size
         waiting = self.waiting
         waiting.reserve(moments.size)
         keep_predictions(
@@ -148,6 +154,17 @@ class RunningModel:
         """The model's own features of moments."""
         return np.ascontiguousarray(rows[:, self._columns])
 
+    def refresh(self) -> None:
+        """Have `latest` say how good each learner has been up to now."""
+        if self.quality.labels:
+            for number, name in enumerate(self.names):
+                self.note_quality(name, self.quality.figures(number))
+
+    def note_quality(self, learner: str, figures: Figures) -> None:
+        """Keep a learner's figures as the latest."""
+        told = msgspec.structs.asdict(figures).items()
+        self.latest[learner] = {name: float(value) for name, value in told if value is not None}
+
     def state(self, log: RecordLog[RecordTable] | None, settled: int) -> dict[str, Any]:
         """What a restart keeps."""
         waiting: RecordTable | LogReference = (
@@ -158,6 +175,8 @@ class RunningModel:
             "champion": self.champion,
             "learners": [learner.state() for learner in self.learners],
             "quality": self.quality,
+            "predicted": self.predicted,
+            "latest": self.latest,
             "waiting": waiting,
         }
 
@@ -170,5 +189,6 @@ class RunningModel:
         for learner, kept in zip(self.learners, state["learners"], strict=True):
             learner.resume(kept)
         self.champion, self.quality = state["champion"], state["quality"]
+        self.predicted, self.latest = state["predicted"], state["latest"]
         waiting = state["waiting"]
         self.waiting = waiting if log is None else log.restore(waiting)

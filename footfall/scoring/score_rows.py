@@ -91,6 +91,7 @@ def add_outcomes(model: RunningModel, labels: npt.NDArray[np.void], out: ScoreRo
 def add_quality(model: RunningModel, time: int, out: ScoreRows) -> None:
     """Add the rows of how good each learner has been, where it is time for them; `time` is that of the last label."""
     for number, figures in model.quality.due(time):
+        model.note_quality(model.names[number], figures)
         row = {
             "model": model.model.name,
             "learner": model.names[number],

@@ -48,7 +48,7 @@ MODELS = (
         [at_event(ORDER), days_after_last_event(1, once=ORDER)],
         stays_away(within="26 h", event=ORDER),
     ),
-    ScoreModel("value", "", FEATURES, [at_event(ORDER)], earns(ORDER, within="40 min")),
+    ScoreModel("value", "", FEATURES, [at_event(ORDER)], earns(ORDER, within="3 h")),
 )
 PLAN = FeaturePlan.compile(MODELS)
 
@@ -83,12 +83,16 @@ def settings_of(plan: FeaturePlan = PLAN, *, tick: int = TICK, folder: Path | No
     return ScoreSettings(plan, tick, folder=folder)
 
 
+def whole_plan(plan: FeaturePlan = PLAN) -> PatternPlan:
+    """A plan without patterns that asks events for what features need."""
+    return PatternPlan.compile((), reserved=(*NO_COUNTS, *plan.conditions), carried=plan.event_columns)
+
+
 def parts_of(
     drawn: Drawn, batches: Sequence[int] = (), *, shards: int = 3, ended: bool = True, plan: FeaturePlan = PLAN
 ) -> list[ShardScoring]:
     """What shards tell of records that they get in batches; not `ended`: three days later the records go on."""
-    whole = PatternPlan.compile((), reserved=(*NO_COUNTS, *plan.conditions), carried=plan.event_columns)
-    engine, at = Engine(whole, shards=shards, scores=settings_of(plan)), 0
+    engine, at = Engine(whole_plan(plan), shards=shards, scores=settings_of(plan)), 0
     found = records_of(drawn)
     for size in (*batches, len(found)):
         engine.read(0, found[at : at + size])

@@ -35,12 +35,15 @@ from footfall.scoring.score_rows import ScoreRows
 from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.tables import OUTCOMES, PREDICTIONS, SCORES
 
-BUSY = [(25 * 60_000, "abcde"[n % 5], "order_completed" if n % 3 else "page_view", n % 7) for n in range(150)]
+BUSY = [
+    (25 * 60_000, "abcde"[n % 5], "order_completed" if n % 3 else "page_view", n % 11 - 3) for n in range(150)
+]
 """Two days and a half, with many labels."""
 
 
 def all_rows(parts: Sequence[ShardScoring], step: ModelStep | None = None) -> dict[str, list[str]]:
-    return rows_by_table([(step or step_of()).take([part]) for part in parts])
+    step = step or step_of()
+    return rows_by_table([step.take([part]) for part in parts])
 
 
 def told(given: Sequence[ScoreRows], model: str) -> list[Told]:
@@ -72,7 +75,7 @@ def told(given: Sequence[ScoreRows], model: str) -> list[Told]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(records, st.booleans())
 def test_a_tick_is_scored_by_what_was_learnt_up_to_the_one_but_last(drawn: Drawn, ended: bool) -> None:  # noqa: FBT001 - Hypothesis gives it
     parts = parts_of(drawn, ended=ended)
@@ -105,7 +108,7 @@ def interleaved(data: st.DataObject, parts: Sequence[ShardScoring]) -> list[Shar
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(records, st.lists(st.integers(0, 9), max_size=8), st.data())
 def test_the_order_of_parts_their_cut_and_restarts_change_nothing(
     drawn: Drawn, batches: list[int], data: st.DataObject
@@ -129,7 +132,7 @@ def test_the_number_of_shards_changes_nothing(shards: int) -> None:
     assert len(rows["model_quality"]) > 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(records, st.data())
 def test_restarts_from_files_change_nothing(drawn: Drawn, data: st.DataObject) -> None:
     plain = all_rows(parts_of(drawn))
@@ -163,7 +166,7 @@ def test_nothing_is_scored_before_every_shard_has_settled_the_tick_before() -> N
     # A moment of the visitor's shard alone; the others have told nothing yet.
     first = next(part for part in parts if part.moments.size)
     step = step_of()
-    assert not step.take([first])
+    assert not step.take([first]).of(PREDICTIONS).height
     for shard in ("s0", "s1", "s2"):
         if shard != first.shard:
             blank = replace(
@@ -227,12 +230,12 @@ def test_nothing_stays_behind_of_what_is_over() -> None:
 
 
 def test_a_score_that_was_told_long_ago_is_told_anew() -> None:
-    short = replace(settings_of(), horizon=2 * DAY)
-    model = MODELS[0]
-    plan = FeaturePlan.compile([replace(model, changed_by=100)])
-    short = replace(short, plan=plan)
+    calm_model = replace(MODELS[0], changed_by=100, bands={"any": 0.0})
+    plan = FeaturePlan.compile([calm_model, *MODELS[1:]])
+    short = replace(settings_of(plan), horizon=2 * DAY)
     calm: Drawn = [(0, "a", "click", 0), (DAY, "a", "click", 0), (4 * DAY, "a", "click", 0)]
-    parts = parts_of(calm, ended=False, plan=plan, shards=1)
+    parts = parts_of(calm, [1, 1], ended=False, plan=plan, shards=1)
+    assert sum(part.moments.size for part in parts) >= 3
     for at_once in (True, False):
         step = ModelStep(short, ("s0",))
         given = [step.take(parts)] if at_once else [step.take([part]) for part in parts]
@@ -245,12 +248,10 @@ def test_outcomes_are_told_as_they_are_known() -> None:
     outcomes = step_of().take(parts).of(OUTCOMES)
     labels = np.concatenate([part.labels for part in parts])
     assert outcomes.height == labels.size
-    assert outcomes["outcome"].to_list() == [
-        value for number in range(len(MODELS)) for part in parts
-        for value in part.labels["value"][part.labels["model"] == number].tolist()
-    ] or sorted(outcomes["outcome"]) == sorted(labels["value"].tolist())  # fmt: skip
+    assert sorted(outcomes["outcome"]) == sorted(labels["value"].tolist())
     value = outcomes.filter(pl.col("model") == "value")
-    assert value["outcome"].min() == 0  # type: ignore[comparison-overlap]
+    # There are refunds among the orders.
+    assert min(value["outcome"].to_list()) == 0.0 < max(value["outcome"].to_list())
     assert set(outcomes.filter(pl.col("model") != "value")["outcome"]) == {0.0, 1.0}
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from control_records import T0
-from test_pattern_switch import FIRST, PARTITIONS, World, clicks, folder
+from control_records import T0, clicks
+from test_pattern_switch import FIRST, PARTITIONS, World, folder
 
 from footfall import event
 from footfall.cli import main
