@@ -29,12 +29,15 @@ from footfall.tables import (
     PREDICTIONS,
     SCORES,
     SESSIONS,
+    TABLES,
     TRIGGERS,
     Table,
 )
 
 Outgoing = Settled | Letters | ScoreRows
 Item = tuple[str, Outgoing]
+
+_NAMES = {table.name: table.schema.names() for table in TABLES}
 
 
 class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
@@ -92,7 +95,8 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
 
     def _write(self, table: Table, frame: pl.DataFrame | None) -> None:
         if frame is not None and frame.height and self._sinks:
-            rows = frame.select(table.schema.names())
+            names = _NAMES[table.name]
+            rows = frame if frame.columns == names else frame.select(names)
             for sink in self._sinks:
                 sink.write(self._part, table, rows)
 

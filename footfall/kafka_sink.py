@@ -286,15 +286,17 @@ class KafkaSink(Sink):
 
     def _current(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The triggers that are sent. A retraction always is: what it takes back may have been sent in time."""
-        now = pl.lit(datetime.fromtimestamp(self._clock(), UTC)).cast(TRIGGERS.schema["expires_time"])
-        frame = frame.filter(pl.col("status").is_in(SENT_STATUSES))
-        expired = (frame["status"] == "fired") & frame.select(pl.col("expires_time") <= now).to_series()
-        if expired.any():
-            late = Counter(frame.filter(expired)["rule"].to_list())
+        now = round(self._clock() * 1_000_000) // 1_000
+        statuses, times = frame["status"].to_list(), frame["expires_time"].to_physical().to_list()
+        expired = [status == "fired" and time <= now for status, time in zip(statuses, times, strict=True)]
+        sent = [status in SENT_STATUSES for status in statuses]
+        if any(expired):
+            late = Counter(rule for rule, over in zip(frame["rule"].to_list(), expired, strict=True) if over)
             self.suppressed.update(late)
             for rule in late:
                 self._say_expired(rule)
-        return frame.filter(~expired)
+            sent = [wanted and not over for wanted, over in zip(sent, expired, strict=True)]
+        return frame if all(sent) else frame.filter(pl.Series(sent))
 
     def _say_expired(self, rule: str) -> None:
         # In the table of triggers they stand as fired: that they weren't sent is known here alone.

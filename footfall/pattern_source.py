@@ -81,7 +81,9 @@ def _from_topic(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
 
 
 def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
-    from footfall.control_table import records_of  # noqa: PLC0415 - half a second that files needn't wait
+    import polars as pl  # noqa: PLC0415 - half a second that files needn't wait
+
+    from footfall.control_table import records_of  # noqa: PLC0415
     from footfall.store import open_store, owner_address, parse_dsn  # noqa: PLC0415
     from footfall.store_owner import ensure_owner  # noqa: PLC0415
     from footfall.tables import CONTROLS  # noqa: PLC0415
@@ -109,8 +111,8 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
     finally:
         if owner is not None:
             owner.close()
-    known = {name: kind for name, kind in CONTROLS.schema.items() if name in rows.columns}
-    return require_history(records_of(rows.select(list(known)).cast(known), where=where), where)
+    known = pl.Schema({name: kind for name, kind in CONTROLS.schema.items() if name in rows.columns})
+    return require_history(records_of(rows.select(known.names()).cast(known), where=where), where)
 
 
 def _from_file(path: Path) -> Iterator[ControlRecord]:

@@ -19,7 +19,7 @@ from footfall.trigger_withdrawals import MOST_CONDITIONS
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A plan, the triggers that go with it (None: no rules), the records that made both, and scores (None: no models)."""
+    """A plan, the triggers that go with it (None: no rules), the records behind both, and scores (None: no models)."""
 
     plan: PatternPlan
     triggers: TriggerSettings | None

@@ -64,10 +64,11 @@ class RowPool:
     def __init__(
         self, segments: Sequence[RowSegment], window: pl.DataFrame, places: Rows, since: int
     ) -> None:
-        self._numbers = np.concatenate([np.zeros(0, np.int64), *(segment.numbers for segment in segments)])
-        self._frames = [*(segment.rows for segment in segments), window]
+        self._segments = segments
+        self._window = window
         self._places = places
         self._since = since
+        self._kept_numbers: Rows | None = None
         self._columns: dict[str, pl.Series] = {}
 
     def take(self, numbers: Rows, columns: Sequence[str]) -> list[pl.Series]:
@@ -76,32 +77,49 @@ class RowPool:
         Raises:
             StateError: a row isn't there.
         """
+        if numbers.size and numbers.min() >= self._since:
+            # Those of a few new events are nearly always the round's own.
+            recent = pl.Series(self._places[numbers - self._since].astype(np.uint32))
+            return [column_of(self._window, name)[recent] for name in columns]
+        return self._take_any(numbers, columns)
+
+    def _take_any(self, numbers: Rows, columns: Sequence[str]) -> list[pl.Series]:
         absent = numbers < 0
         if absent.all():
             return [nulls(name, numbers.size) for name in columns]
-        kept = self._numbers.size
+        kept_numbers = self._numbers
+        kept = kept_numbers.size
         recent = numbers >= self._since
-        at = np.searchsorted(self._numbers, numbers)
+        at = np.searchsorted(kept_numbers, numbers)
         known = absent | recent
         if kept:
-            known |= self._numbers[np.minimum(at, kept - 1)] == numbers
+            known |= kept_numbers[np.minimum(at, kept - 1)] == numbers
         if not known.all():
             raise StateError(
                 f"row {int(numbers[~known][0])} is quoted but not kept; this is a fault of Footfall's"
             )
         at[recent] = kept + self._places[numbers[recent] - self._since]
-        at[absent] = kept + self._frames[-1].height
+        at[absent] = kept + self._window.height
         wanted = pl.Series(at.astype(np.uint32))
         return [self._column(name)[wanted] for name in columns]
+
+    @property
+    def _numbers(self) -> Rows:
+        """The numbers of all kept rows."""
+        if self._kept_numbers is None:
+            parts = (segment.numbers for segment in self._segments)
+            self._kept_numbers = np.concatenate([np.zeros(0, np.int64), *parts])
+        return self._kept_numbers
 
     def _column(self, name: str) -> pl.Series:
         """All rows' values, and a null behind them."""
         column = self._columns.get(name)
         if column is None:
-            if any(name in frame.columns for frame in self._frames):
-                parts = [column_of(frame, name) for frame in self._frames if frame.height]
+            frames = [*(segment.rows for segment in self._segments), self._window]
+            if any(name in frame.columns for frame in frames):
+                parts = [column_of(frame, name) for frame in frames if frame.height]
                 column = pl.concat([*parts, nulls(name, 1)])
             else:
-                column = nulls(name, self._numbers.size + self._frames[-1].height + 1)
+                column = nulls(name, self._numbers.size + self._window.height + 1)
             self._columns[name] = column
         return column

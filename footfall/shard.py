@@ -26,7 +26,7 @@ from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.profiles import session_starts
 from footfall.record_arrays import join_records, keep_records, take_records
-from footfall.row_frames import join_rows, present, whole_rows
+from footfall.row_frames import join_rows, present, rows_at, whole_rows
 from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone, ShardStatus
 from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
@@ -131,6 +131,12 @@ def final_order(events: Events) -> npt.NDArray[np.int64]:
     if _order_ties(events, order, _MOVES * order.size):
         return order
     return np.lexsort((events["offset"], events["partition"], events["arrival"], events["time"]))
+
+
+def _rows_at(rows: pl.DataFrame, places: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """The rows at these places, which ascend; those at the end are not copied."""
+    begin = rows.height - places.size
+    return rows[begin:] if places.size and places[0] == begin else rows[places]
 
 
 @dataclass(slots=True)
@@ -253,7 +259,7 @@ class Shard:
         """Those matches that trigger rules act on."""
         names = () if self.triggers is None else self.triggers.patterns
         wanted = [place for place, name in enumerate(matches["pattern"].to_list()) if name in names]
-        return matches if len(wanted) == matches.height else matches[wanted]
+        return matches if len(wanted) == matches.height else rows_at(matches, np.array(wanted, np.int64))
 
     def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
@@ -320,7 +326,7 @@ class Shard:
         dropped = dropped[taken]
         self.waiting, self.waiting_lanes = take_records(waiting, left), lanes[left]
         numbers, self.waiting_numbers = self.waiting_numbers[taken], self.waiting_numbers[left]
-        self.waiting_rows = rows[left] if due else rows
+        self.waiting_rows = _rows_at(rows, left) if due else rows
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
         lanes = lanes[taken]
@@ -377,15 +383,20 @@ class Shard:
             scoring = self.scores.settle(round_, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
-        self.totals.events += due - int(dropped.sum())
-        self.totals.duplicates += int(dropped.sum())
+        self._count_round(dropped, matches, at_end=at_end)
         self.totals.count_sessions(closed, session_part, at_end=at_end)
-        self.totals.pending = self.matcher.pending + self.automata.pending
-        self.totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
-        self.totals.count_matches(matches.records, [pattern.name for pattern in plan.patterns], at_end=at_end)
         kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
         done = self._last_word() if at_end else None
         return Settled(kept, session_part.rows, match_frame, triggers, done, scoring)
+
+    def _count_round(self, dropped: npt.NDArray[np.bool_], matches: Matches, *, at_end: bool) -> None:
+        totals = self.totals
+        totals.events += int((~dropped).sum())
+        totals.duplicates += int(dropped.sum())
+        totals.pending = self.matcher.pending + self.automata.pending
+        totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
+        names = [pattern.name for pattern in self.settings.plan.patterns]
+        totals.count_matches(matches.records, names, at_end=at_end)
 
     def _begins(
         self, touched: npt.NDArray[np.int64], closed: ClosedSessions, since: int, count: int

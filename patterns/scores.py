@@ -31,7 +31,6 @@ SERVICE = event.is_in(["service_viewed", "product_viewed"]) | (
     PAGE & (_PATH.starts_with("/services/") | _PATH.starts_with("/products/"))
 )
 OPINION = PAGE & (_PATH.starts_with("/reviews") | _PATH.starts_with("/branches/"))
-HELP = PAGE & (_PATH.starts_with("/faq") | _PATH.starts_with("/account") | _PATH.starts_with("/contact"))
 STARTED = event.is_in(["booking_started", "checkout_started", "product_added"])
 ORDER = event.is_in(["booking_completed", "order_completed"])
 
@@ -69,32 +68,11 @@ BEHAVIOUR = (
     ),
     Feature("clicks", count(event == "click", over="session"), "", "Clicks in the latest session"),
     Feature(
-        "form_fields",
-        count(event == "form_field_changed", over="session"),
-        "",
-        "Form fields filled in, in the latest session",
-    ),
-    Feature("opinion_views", count(OPINION), "", "Pages of reviews or of a branch, ever"),
-    Feature(
         "session_opinion_views",
         count(OPINION, over="session"),
         "",
         "Pages of reviews or of a branch in the latest session",
     ),
-    Feature("help_views", count(HELP), "", "Pages of help or of an account, ever"),
-    Feature(
-        "session_help_views",
-        count(HELP, over="session"),
-        "",
-        "Pages of help or of an account in the latest session",
-    ),
-    Feature("searches_per_session", count(SEARCH) / sessions(), "", "Searches, per session"),
-    Feature("price_checks_per_session", count(PRICE) / sessions(), "", "Prices looked at, per session"),
-    Feature(
-        "service_views_per_session", count(SERVICE) / sessions(), "", "Services or products seen, per session"
-    ),
-    Feature("attempts_per_session", count(STARTED) / sessions(), "", "Bookings begun, per session"),
-    Feature("seconds_per_session", seconds_on_site() / sessions(), "s", "Time on the site, per session"),
     Feature(
         "exit_intents",
         count(event == "exit_intent", over="session"),
@@ -124,10 +102,6 @@ RECENCY = (
         "",
         "Time since the last event, in usual times between sessions",
     ),
-    Feature("price_checks_7d", count(PRICE, over="7 d"), "", "Prices looked at within 7 days"),
-    Feature("booking_attempts_7d", count(STARTED, over="7 d"), "", "Bookings begun within 7 days"),
-    Feature("service_views_7d", count(SERVICE, over="7 d"), "", "Services or products seen within 7 days"),
-    Feature("days_since_search", days_since(SEARCH), "days", "Since the last search"),
     Feature("days_since_price_check", days_since(PRICE), "days", "Since a price was looked at"),
     Feature("days_since_booking_attempt", days_since(STARTED), "days", "Since a booking was begun"),
 )

@@ -78,7 +78,6 @@ class ScoreModel:
         features: what it predicts from.
         predict: when it predicts.
         label: what counts as true.
-        shown_at: events at which a score is shown, too, besides at predictions; None: at no other.
         changed_by: a score is told when it has moved by so much (of 100) since it was told last.
         bands: from which probability (or value) on each band begins; the lowest one begins at 0.
         challengers: names of learners that run beside the champion (see `footfall.scoring.learners`).
@@ -93,7 +92,6 @@ class ScoreModel:
     features: Sequence[Feature]
     predict: Sequence[Moment]
     label: Label
-    shown_at: Expression | None = None
     changed_by: float = 5.0
     bands: Mapping[str, float] = field(default_factory=lambda: {"low": 0.0, "medium": 0.2, "high": 0.5})
     learner: str = ""
@@ -128,12 +126,15 @@ class ScoreModel:
                 )
         if not 0 <= self.changed_by <= 100:
             raise FeatureError(f"model {self.name}: changed_by is 0 to 100, not {self.changed_by}")
-        edges = list(self.bands.values())
-        if not edges or edges[0] != 0 or edges != sorted(set(edges)):
-            raise FeatureError(
-                f"model {self.name}: the first band begins at 0, and each later one higher, not {edges}"
-            )
+        _check_bands(self.name, list(self.bands.values()))
         object.__setattr__(self, "columns", tuple(feature.column for feature in self.features))
+
+
+def _check_bands(model: str, edges: list[float]) -> None:
+    if not edges or edges[0] != 0 or edges != sorted(set(edges)):
+        raise FeatureError(
+            f"model {model}: the first band begins at 0, and each later one higher, not {edges}"
+        )
 
 
 def at_session_end() -> Moment:

@@ -1,4 +1,4 @@
-"""What features, moments and labels should be, in plain Python, from the definitions alone and with all events at hand."""
+"""What features, moments and labels should be, in plain Python, from the definitions and with all events at hand."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -150,6 +150,6 @@ def test_a_digest_names_all_that_is_declared_in_every_process() -> None:
     other = [
         replace(LEAD, title="x"), replace(LEAD, changed_by=6.0), replace(LEAD, challengers=["scaled_logistic"]),
         replace(LEAD, features=[Feature("views", count() * 1.0000001)]),
-        replace(LEAD, label=happens(ORDER, within="8 d")), replace(LEAD, shown_at=ORDER),
+        replace(LEAD, label=happens(ORDER, within="8 d")),
     ]  # fmt: skip
     assert len({models_digest([each]) for each in (LEAD, *other)}) == len(other) + 1
