@@ -179,9 +179,10 @@ class Change:
     truth_after: tuple[float, ...]
 
     def misses(self) -> list[str]:
-        """Which bars are missed."""
+        """Which bars are missed; there is nothing to flag where the AUC hasn't fallen by more than 0.02."""
         found = []
-        if self.flagged_after is None or self.flagged_after > 5_000:
+        has_fallen = min(self.auc_after[:2], default=0.0) < self.auc_before - 0.02
+        if has_fallen and (self.flagged_after is None or self.flagged_after > 5_000):
             found.append("drift flagged within 5,000 labels")
         # The predictions from the 15,000th to the 20,000th after the change.
         if len(self.auc_after) < 4 or self.auc_after[3] < self.auc_before - 0.02:

@@ -48,62 +48,60 @@ def show(comparisons: dict[str, Comparison], changes: dict[str, Change]) -> None
     """Print the figures as tables."""
     console = Console()
     if comparisons:
-        table = Table(title="Predicted first, learnt afterwards; difference: champion less boosting")
-        headings = ("", "moments", "positive", "ROC AUC", "difference", "log loss", "difference", "ECE")
-        for heading in (
-            *headings,
-            "boosting's",
-            "truth: AUC",
-            "log loss",
-            "ECE to it",
-            "other learners",
-            "misses",
-        ):
-            table.add_column(heading)
-        for name, found in comparisons.items():
-            table.add_row(
-                name,
-                f"{found.moments:,} of {found.visitors:,}",
-                f"{found.positives:.3f}",
-                _interval(found.auc),
-                _interval(found.auc_more, "+"),
-                _interval(found.log_loss),
-                _interval(found.log_loss_more, "+"),
-                f"{found.ece:.3f}",
-                f"{found.boosting_ece:.3f}",
-                *(
-                    "" if each is None else f"{each:.3f}"
-                    for each in (found.ceiling_auc, found.ceiling_log_loss, found.true_error)
-                ),
-                ", ".join(f"{other} {auc:.3f}" for other, auc in found.others.items()),
-                ", ".join(found.misses()) or "none",
+        console.print(
+            _table(
+                "Predicted first, learnt afterwards",
+                {name: _compared(each) for name, each in comparisons.items()},
             )
-        console.print(table)
+        )
     if changes:
-        table = Table(title="A change of what visitors do; AUC by 5,000 predictions after it")
-        for heading in (
-            "",
-            "flagged after",
-            "flags before",
-            "AUC before",
-            "after",
-            "truth before",
-            "after",
-            "misses",
-        ):
-            table.add_column(heading)
-        for name, change in changes.items():
-            table.add_row(
-                name,
-                "never" if change.flagged_after is None else f"{change.flagged_after:,} labels",
-                str(change.flags_before),
-                f"{change.auc_before:.3f}",
-                " ".join(f"{each:.3f}" for each in change.auc_after),
-                f"{change.truth_before:.3f}",
-                " ".join(f"{each:.3f}" for each in change.truth_after),
-                ", ".join(change.misses()) or "none",
-            )
-        console.print(table)
+        console.print(
+            _table("A change of what visitors do", {name: _changed(each) for name, each in changes.items()})
+        )
+
+
+def _table(title: str, columns: dict[str, dict[str, str]]) -> Table:
+    table = Table(title=title)
+    for heading in ("", *columns):
+        table.add_column(heading)
+    for figure in next(iter(columns.values())):
+        table.add_row(figure, *(each[figure] for each in columns.values()))
+    return table
+
+
+def _compared(found: Comparison) -> dict[str, str]:
+    return {
+        "predictions": f"{found.moments:,} of {found.visitors:,} visitors",
+        "positive": f"{found.positives:.3f}",
+        "ROC AUC": _interval(found.auc),
+        "less boosting's": _interval(found.auc_more, "+"),
+        "true probability's": _figure(found.ceiling_auc),
+        "log loss": _interval(found.log_loss),
+        "less boosting's ": _interval(found.log_loss_more, "+"),
+        "true probability's ": _figure(found.ceiling_log_loss),
+        "calibration error": _figure(found.ece),
+        "boosting's": _figure(found.boosting_ece),
+        "against the truth": _figure(found.true_error),
+        "other learners": ", ".join(f"{other} {auc:.3f}" for other, auc in found.others.items()),
+        "bars missed": ", ".join(found.misses()) or "none",
+    }
+
+
+def _changed(change: Change) -> dict[str, str]:
+    flagged = change.flagged_after
+    return {
+        "flagged after": "never" if flagged is None else f"{flagged:,} labels",
+        "flagged before": f"{change.flags_before} times",
+        "AUC before": _figure(change.auc_before),
+        "of each 5,000 after": " ".join(f"{each:.3f}" for each in change.auc_after),
+        "true probability's before": _figure(change.truth_before),
+        "after": " ".join(f"{each:.3f}" for each in change.truth_after),
+        "bars missed": ", ".join(change.misses()) or "none",
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _interval(interval: Interval, sign: str = "") -> str:

@@ -59,9 +59,8 @@ def score_models(settings: Settings) -> tuple[ScoreModel, ...]:
     place = settings.patterns
     if not settings.scores:
         return ()
-    if isinstance(place, str) and (is_kafka(place) or is_store(place)):
-        return read_folder(None).models
-    path = None if place is None else Path(place)
+    elsewhere = isinstance(place, str) and (is_kafka(place) or is_store(place))
+    path = None if place is None or elsewhere else Path(place)
     models = read_folder(None if path is not None and path.is_file() else path).models
     check_models(models, settings.profile_horizon)
     return models

@@ -255,7 +255,9 @@ class Settings:
     )
     scores: bool = field(
         default=True,
-        metadata=_facts(kinds.switch(), "whether the models of the patterns' folder score", fixes_answers=True),
+        metadata=_facts(
+            kinds.switch(), "whether the models of the patterns' folder score", fixes_answers=True
+        ),
     )
     tick: int = field(
         default=120 * _S,

@@ -16,7 +16,7 @@ def awaiting(learners: int, columns: int) -> np.dtype[np.void]:
 
 
 def told(models: int) -> np.dtype[np.void]:
-    """The type of what each score of a visitor was when it was told last, NaN where none was, and of its last moment."""
+    """The type of what a visitor's scores were when they were told last (NaN: never), and of their last moments."""
     each = (models,)
     return np.dtype([*KEYED, ("time", np.int64, each), ("score", np.float64, each), ("band", np.int64, each)])
 

@@ -1,7 +1,8 @@
 """How good the learners of a model have been: by what they had predicted, over the last labels.
 
-Figures come once an hour of event time in which a label came. Drift is looked for in the loss (River's ADWIN), over
-means of some labels each, which costs a fraction of looking at every one and finds a change as surely.
+Figures come once an hour of event time in which a label came. Drift is looked for in the loss of every label (River's
+ADWIN), and counts where that has risen: over means of ten labels the simulator's change of behaviour was found after
+10,320 labels of what came after it, over single ones after 2,649.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ WINDOW = 5_000
 """Figures are of so many labels, at most."""
 
 HOUR = 3_600_000
-_BLOCK = 10
 _LEAST = 50
 """Fewer labels than these tell nothing."""
 
@@ -42,7 +42,7 @@ class QualityOverTime:
     """The last predictions of some learners, with their labels, in the order in which these came."""
 
     def __init__(self, learners: int, *, values: bool) -> None:
-        from river.drift import ADWIN  # noqa: PLC0415 - a second to load, which runs without models needn't wait
+        from river import drift  # noqa: PLC0415 - a second to load, which runs without models needn't wait
 
         self.values = values
         self.labels = 0
@@ -52,8 +52,8 @@ class QualityOverTime:
         self._last = -1
         self._predicted = np.zeros((WINDOW, learners))
         self._labels = np.zeros(WINDOW)
-        self._detectors: list[Any] = [ADWIN() for _ in range(learners)]
-        self._rest: list[list[float]] = [[] for _ in range(learners)]
+        make_detector: Any = drift.ADWIN
+        self._detectors: list[Any] = [make_detector() for _ in range(learners)]
 
     @property
     def mean_label(self) -> float:
@@ -74,15 +74,12 @@ class QualityOverTime:
             self._watch(number, _losses(predicted[:, number], labels, values=self.values))
 
     def _watch(self, number: int, losses: Floats) -> None:
-        rest = self._rest[number]
+        detector = self._detectors[number]
         for loss in losses.tolist():
-            rest.append(loss)
-            if len(rest) == _BLOCK:
-                detector = self._detectors[number]
-                detector.update(sum(rest) / _BLOCK)
-                rest.clear()
-                if detector.drift_detected and self.labels > _LEAST:
-                    self.drifts[number] += 1
+            before = detector.estimation
+            detector.update(loss)
+            if detector.drift_detected and detector.estimation > before:
+                self.drifts[number] += 1
 
     def due(self, time: int) -> Iterator[tuple[int, Figures]]:
         """The figures of each learner, if none have been given in this hour."""

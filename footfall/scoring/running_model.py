@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from footfall.clock import NEVER
 from footfall.control_record import ControlRecord
+from footfall.errors import StateError
 from footfall.hashing import text_seed
 from footfall.record_log import LogReference, RecordKind, RecordLog
 from footfall.record_table import RecordTable
@@ -186,6 +187,11 @@ class RunningModel:
         Raises:
             StateError: it is that of other learners or features.
         """
+        if tuple(state["names"]) != self.names:
+            raise StateError(
+                f"the state kept is of a model {self.model.name} with the learners {', '.join(state['names'])}, not "
+                f"{', '.join(self.names)}: give it those, or begin with an empty state"
+            )
         for learner, kept in zip(self.learners, state["learners"], strict=True):
             learner.resume(kept)
         self.champion, self.quality = state["champion"], state["quality"]

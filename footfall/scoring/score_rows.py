@@ -18,6 +18,7 @@ from footfall.scoring.running_model import Predictions, RunningModel
 from footfall.tables import MODEL_QUALITY, OUTCOMES, PREDICTIONS, SCORES, Table
 
 MOST_REASONS = 3
+_LONGEST = 1e15
 
 _MOMENTS = {AT_SESSION_END: "session_end", AT_EVENT: "event", AFTER_LAST_EVENT: "days_after"}
 
@@ -189,7 +190,7 @@ def _feature_words(column: FeatureColumn, value: float) -> str:
     if column.kind == "category":
         code = int(value)
         return f"{name}: {column.words[code] if code < len(column.words) else 'other'}"
-    number = f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+    number = f"{value:.0f}" if value.is_integer() and abs(value) < _LONGEST else f"{value:.3g}"
     return f"{name}: {number} {column.unit}".rstrip()
 
 

@@ -46,10 +46,13 @@ class _Label:
 
 def expected(parts: Sequence[ShardScoring], plan: FeaturePlan, tick: int) -> dict[str, list[Told]]:
     """For each model its predictions, by time; `parts` are those of a whole input, up to its end."""
-    settled = min(max(part.until for part in parts if part.shard == shard) for shard in {p.shard for p in parts})
+    settled = min(
+        max(part.until for part in parts if part.shard == shard) for shard in {p.shard for p in parts}
+    )
     complete = (settled + 1) // tick - 1
     return {
-        model.name: _of_model(parts, plan, number, tick, complete - 1) for number, model in enumerate(plan.models)
+        model.name: _of_model(parts, plan, number, tick, complete - 1)
+        for number, model in enumerate(plan.models)
     }
 
 

@@ -89,7 +89,12 @@ def whole_plan(plan: FeaturePlan = PLAN) -> PatternPlan:
 
 
 def parts_of(
-    drawn: Drawn, batches: Sequence[int] = (), *, shards: int = 3, ended: bool = True, plan: FeaturePlan = PLAN
+    drawn: Drawn,
+    batches: Sequence[int] = (),
+    *,
+    shards: int = 3,
+    ended: bool = True,
+    plan: FeaturePlan = PLAN,
 ) -> list[ShardScoring]:
     """What shards tell of records that they get in batches; not `ended`: three days later the records go on."""
     engine, at = Engine(whole_plan(plan), shards=shards, scores=settings_of(plan)), 0

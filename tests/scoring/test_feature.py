@@ -70,14 +70,17 @@ def test_parts_are_all_that_it_is_made_of() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Feature("Page views", count()), "lower case letters, digits and underscores, not 'Page views'"),
+        (
+            lambda: Feature("Page views", count()),
+            "lower case letters, digits and underscores, not 'Page views'",
+        ),
         (lambda: Feature("views ", count()), "not 'views '"),
         (lambda: Feature("both", category(SOURCES) + 1), "feature both: a category can't be calculated with"),
         (lambda: count(over="soon"), "over='soon': write ever, session, or whole days up to 32 d"),
         (lambda: count(over="90 min"), "over='90 min': write ever"),
         (lambda: count(over="33 d"), "over='33 d'"),
         (lambda: sessions(over="session"), "is always 1"),
-        (lambda: matches(), "needs the name of a pattern"),
+        (matches, "needs the name of a pattern"),
         (lambda: category({}), "has 1 to 32 words, not 0"),
         (lambda: category({str(n): VIEW for n in range(33)}), "not 33"),
     ],

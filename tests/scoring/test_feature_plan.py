@@ -95,7 +95,9 @@ def test_features_of_two_models_stand_in_one_row() -> None:
 )
 def test_two_features_of_one_name_are_the_same(one: Quantity, other: Quantity) -> None:
     assert len(FeaturePlan.compile([model_of(one), model_of(one, name="churn")]).features) == 1
-    with pytest.raises(FeatureError, match="two features are called f0: .* of model churn; give one another name"):
+    with pytest.raises(
+        FeatureError, match=r"two features are called f0: .* of model churn; give one another name"
+    ):
         FeaturePlan.compile([model_of(one), model_of(other, name="churn")])
 
 
@@ -144,7 +146,11 @@ def test_moments_of_one_delay_and_condition_are_one() -> None:
 
 def test_a_plan_without_counted_events_has_no_operations() -> None:
     plan = FeaturePlan.compile(
-        [ScoreModel("lead", "", [Feature("n", matches("a"))], [at_session_end()], happens(ORDER, within="1 d"))]
+        [
+            ScoreModel(
+                "lead", "", [Feature("n", matches("a"))], [at_session_end()], happens(ORDER, within="1 d")
+            )
+        ]
     )
     assert plan.operations(lambda _: 0).size == 0
     assert plan.groups(lambda _: 0).size == 0
@@ -153,7 +159,7 @@ def test_a_plan_without_counted_events_has_no_operations() -> None:
 def test_codes_are_of_the_first_word_that_fits() -> None:
     either = category({"both": (field("path") == "/a") & VIEW, "a": field("path") == "/a", "view": VIEW})
     plan = plan_of(either)
-    blank = {name: None for name in SCHEMA}
+    blank = dict.fromkeys(SCHEMA)
     frame = pl.DataFrame(
         [
             {**blank, "event": "page_view", "path": "/a"},

@@ -55,7 +55,7 @@ def told(given: Sequence[ScoreRows], model: str) -> list[Told]:
     assert own["prediction_id"].n_unique() == own.height
     # A score stands beside its prediction: same model, visitor, time, session and moment; made in the same order.
     keys = ["visitor_id", "session_id", "time", "moment", "predicted"]
-    shown = [row for row in scores.filter(pl.col("model") == model).iter_rows(named=True)]
+    shown = list(scores.filter(pl.col("model") == model).iter_rows(named=True))
     found = []
     for row in own.iter_rows(named=True):
         score = None
@@ -184,7 +184,12 @@ def test_nothing_is_scored_before_every_shard_has_settled_the_tick_before() -> N
 def _blanks(part: ShardScoring) -> list[ShardScoring]:
     return [
         replace(
-            part, shard=shard, moments=part.moments[:0], rows=part.rows[:0], texts=None, labels=part.labels[:0]
+            part,
+            shard=shard,
+            moments=part.moments[:0],
+            rows=part.rows[:0],
+            texts=None,
+            labels=part.labels[:0],
         )
         for shard in ("s0", "s1", "s2")
     ]

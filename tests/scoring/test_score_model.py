@@ -57,7 +57,10 @@ def test_who_stays_away_neither_orders_nor_visits_unless_it_is_said() -> None:
         (lambda: replace(LEAD, features=[VIEWS, VIEWS]), "model lead: two features are called views"),
         (lambda: replace(LEAD, features=[]), "model lead has no features"),
         (lambda: replace(LEAD, predict=[]), "model lead never predicts"),
-        (lambda: replace(LEAD, predict=[at_event(ORDER), at_event(ORDER)]), "two moments of the kind AtEvent"),
+        (
+            lambda: replace(LEAD, predict=[at_event(ORDER), at_event(ORDER)]),
+            "two moments of the kind AtEvent",
+        ),
         (lambda: replace(LEAD, changed_by=101), "changed_by is 0 to 100, not 101"),
         (lambda: replace(LEAD, bands={}), "the first band begins at 0"),
         (lambda: replace(LEAD, bands={"a": 0.1}), "the first band begins at 0"),
@@ -91,8 +94,7 @@ def test_a_prediction_may_be_made_until_just_before_its_horizon_is_over() -> Non
         ([LEAD, LEAD], 400, "two models are called lead"),
         (
             [LEAD], 7,
-            "model lead waits 7 d for what becomes of a visitor, who is forgotten 7 d after their last event: set a "
-            "longer profile_horizon",
+            "waits 7 d for what becomes of a visitor, who is forgotten 7 d after their last event: set a longer",
         ),
         ([replace(LEAD, learner="binned")], 400, "model lead: there is no learner 'binned' for a probability"),
         ([replace(LEAD, challengers=["adaptive_forest@2"])], 400, "a share above 0, up to 1, not 2"),

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from engine_harness import Engine
 from reference import Record
-from score_worlds import DAY, MODELS, ORDER, PLAN, START, settings_of, whole_plan
+from score_worlds import DAY, MODELS, START, settings_of, whole_plan
 
-from footfall.scoring.feature_loops import AFTER_LAST_EVENT, AT_TRIGGER
+from footfall.scoring.feature_loops import AFTER_LAST_EVENT
 from footfall.scoring.feature_plan import FeaturePlan
-from footfall.scoring.scored_triggers import AskedTrigger
 from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 
 
@@ -84,7 +83,10 @@ def test_refunds_earn_nothing_less_than_nothing() -> None:
 @pytest.mark.parametrize("restarts", [False, True])
 def test_files_keep_what_snapshots_would(tmp_path: Path, *, restarts: bool) -> None:
     batches = [
-        [record(visitor, day + n / 10, ("order_completed", "click")[(day + n) % 2]) for n, visitor in enumerate("abc")]
+        [
+            record(visitor, day + n / 10, ("order_completed", "click")[(day + n) % 2])
+            for n, visitor in enumerate("abc")
+        ]
         for day in range(12)
     ]
     plain = run(batches, settings_of())
