@@ -1,7 +1,7 @@
 """How good the learners of a model have been: by what they had predicted, over the last labels.
 
 Figures come once an hour of event time in which a label came. Drift is looked for in the loss of every label (River's
-ADWIN), and counts where that has risen: over means of ten labels the simulator's change of behaviour was found after
+ADWIN), and counts where that has risen: over means of ten labels a change of behaviour in the simulator was found after
 10,320 labels of what came after it, over single ones after 2,649.
 """
 

@@ -1,6 +1,7 @@
 """What the benchmark of the scores computes by itself: weighted figures, months, and when a change was seen."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_boosting_knows_nothing_of_its_own_month() -> None:
     # January has fewer labels than boosting asks for.
     assert np.isnan(found[moments.time < february]).all()
     labels = np.where(moments.due < february, moments.label, 1 - moments.label)
-    later = boosted(Moments(*(labels if n == "label" else getattr(moments, n) for n in Moments.__slots__)))
+    later = boosted(replace(moments, label=labels))
     inside = (moments.time >= february) & (moments.time < march)
     assert later[inside].tobytes() == found[inside].tobytes()
 
