@@ -90,7 +90,9 @@ class LiveRun:
         if settings.webhook and settings.publish:
             open_target(settings.webhook, settings.webhook_secret)
         self._found = _read_patterns(settings)
-        self._models = () if isinstance(self._found, FootfallError) or not settings.scores else self._found.models
+        self._models = (
+            () if isinstance(self._found, FootfallError) or not settings.scores else self._found.models
+        )
         self._history = tuple(redacted(each) for each in history)
         self._past = tuple(history)
         self._plan: HistoryPlan | None = None

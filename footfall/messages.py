@@ -296,7 +296,9 @@ SCORE = MessageContract(
     (
         _text("score_id", "Names the score: a hash of model, visitor and the moment that it was made at"),
         _REVISION,
-        MessageField("status", "text", "fired: it stands; retracted: it doesn't any more", values=_STATUSES[:2]),
+        MessageField(
+            "status", "text", "fired: it stands; retracted: it doesn't any more", values=_STATUSES[:2]
+        ),
         _text("model", "The model's name"),
         _text("visitor_id", "Whom it is about: an anonymous or a known visitor"),
         _text("user_id", "The known user, where there is one", nullable=True),
@@ -308,10 +310,10 @@ SCORE = MessageContract(
         _text("band", "The band of the score, such as low, medium, high"),
         _text("learner", "Which of the model's learners predicted"),
         _integer("model_version", "How many labels that learner had learnt"),
-        _json(
-            "reasons", "The strongest reasons, in words", {"type": "array", "items": {"type": "string"}}
+        _json("reasons", "The strongest reasons, in words", {"type": "array", "items": {"type": "string"}}),
+        MessageField(
+            "change", "number", "Change since the score told before; null for the first", nullable=True
         ),
-        MessageField("change", "number", "Change since the score told before; null for the first", nullable=True),
     ),
 )
 

@@ -314,7 +314,14 @@ class PatternPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         first, *later = self.sets
-        made_from = (first.patterns, first.reserved, self.automata.limit, tuple(later), self.carried, self.read_numbers)
+        made_from = (
+            first.patterns,
+            first.reserved,
+            self.automata.limit,
+            tuple(later),
+            self.carried,
+            self.read_numbers,
+        )
         return PatternPlan.compile, made_from
 
 

@@ -47,7 +47,12 @@ def _row(table: Table, number: int) -> dict[str, object]:
         row |= {"topic": "triggers", "expires_time": _time(number).replace(year=2200)}
         row |= {"evidence": f'{{"cart": ["m{number}"]}}', "fields": '{"value": "12.3"}', "scores": "{}"}
     elif table is SCORES:
-        row |= {"score_id": f"s{number}", "time": _time(number), "revision": 0, "reasons": '["orders: 3 (raises it)"]'}
+        row |= {
+            "score_id": f"s{number}",
+            "time": _time(number),
+            "revision": 0,
+            "reasons": '["orders: 3 (raises it)"]',
+        }
     elif table in (PREDICTIONS, OUTCOMES):
         row |= {"prediction_id": f"p{number}", "model": "lead"}
         if table is PREDICTIONS:

@@ -223,7 +223,9 @@ class BinnedLinear:
     @property
     def kind(self) -> str:
         """What its state belongs to: its format, columns and parameters."""
-        told = repr((asdict(self.declared), self.block, [(column.name, column.kind) for column in self.columns]))
+        told = repr(
+            (asdict(self.declared), self.block, [(column.name, column.kind) for column in self.columns])
+        )
         return f"binned_linear/{_FORMAT}/{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def predict(self, rows: Floats) -> Floats:

@@ -172,7 +172,9 @@ def comparable(found: Sequence[Prediction]) -> Counter[str]:
 @settings(max_examples=60, deadline=None)
 @given(events, st.lists(st.integers(0, 5), max_size=4), st.booleans())
 def test_moments_features_and_labels_are_what_their_definitions_say(
-    drawn: list[tuple[int, str, str, str | None, int]], batches: list[int], restarts: bool,  # noqa: FBT001 - Hypothesis gives it
+    drawn: list[tuple[int, str, str, str | None, int]],
+    batches: list[int],
+    restarts: bool,  # noqa: FBT001 - Hypothesis gives it
 ) -> None:
     records = records_of(drawn)
     wanted = predictions(records, MODELS, GAP, END - 1, meets)
