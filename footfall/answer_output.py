@@ -12,32 +12,15 @@ import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from footfall.control_table import control_rows
-from footfall.letters import Letters
+from footfall.input import Letters
 from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import PartitionDone, ShardDone, Tell
-from footfall.scoring.score_rows import ScoreRows
 from footfall.shard import Settled
 from footfall.sink import Sink
-from footfall.tables import (
-    CONTROLS,
-    DEAD_LETTERS,
-    EVENTS,
-    LATE_EVENTS,
-    MATCHES,
-    MODEL_QUALITY,
-    OUTCOMES,
-    PREDICTIONS,
-    SCORES,
-    SESSIONS,
-    TABLES,
-    TRIGGERS,
-    Table,
-)
+from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
 
-Outgoing = Settled | Letters | ScoreRows
+Outgoing = Settled | Letters
 Item = tuple[str, Outgoing]
-
-_NAMES = {table.name: table.schema.names() for table in TABLES}
 
 
 class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
@@ -70,10 +53,6 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
         """Hand rows to the sinks; they block only when they are full."""
         self._write_controls()
         for value in values:
-            if isinstance(value, ScoreRows):
-                for table in (TRIGGERS, SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY):
-                    self._write(table, value.of(table))
-                continue
             if isinstance(value, Letters):
                 self._write(LATE_EVENTS, value.late)
                 self._write(DEAD_LETTERS, value.dead)
@@ -95,8 +74,7 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
 
     def _write(self, table: Table, frame: pl.DataFrame | None) -> None:
         if frame is not None and frame.height and self._sinks:
-            names = _NAMES[table.name]
-            rows = frame if frame.columns == names else frame.select(names)
+            rows = frame.select(table.schema.names())
             for sink in self._sinks:
                 sink.write(self._part, table, rows)
 

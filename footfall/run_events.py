@@ -15,7 +15,6 @@ from footfall.rising_counts import Key, RisingCounts
 from footfall.run_messages import (
     ControlTaken,
     Message,
-    ModelStatus,
     Notice,
     PartitionDone,
     Progress,
@@ -55,7 +54,6 @@ LEVELS = {
     "patterns_switched": "info",
     "patterns_broken": "error",
     "patterns_mended": "info",
-    "champion_promoted": "info",
     "dead_letters": "warning",
     "limit_hit": "warning",
     "notice": "info",
@@ -198,8 +196,8 @@ class EventWatch:
                     self._note_sink(message)
                 case WorkerStarted():
                     self._note_start(message.worker)
-                case ControlTaken() | ModelStatus():
-                    pass  # the parent tells of the switch as a whole; models have alerts
+                case ControlTaken():
+                    pass  # the parent tells of the switch as a whole
                 case _:
                     self._pass_on(message)
             if self._monotonic() - self._summed_at >= _SUM_SECONDS:
