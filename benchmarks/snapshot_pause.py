@@ -25,13 +25,14 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from footfall import profile_log
+from footfall import record_log
 from footfall.dataflow import pattern_plan
 from footfall.envelope import SCHEMA
 from footfall.event_batch import QUOTED, ShardBatch, split_by_shard
 from footfall.pattern_files import load_patterns
-from footfall.profile_log import LogReference, ProfileLog
+from footfall.profile_log import ProfileLog
 from footfall.profiles import Profiles
+from footfall.record_log import LogReference
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Shard, ShardSettings
@@ -195,15 +196,15 @@ def measure(
     for number in range(2):
         take_snapshot(members, with_log=number == 0)
     pauses: dict[str, list[Pause]] = {"log": [], "log, compacting": [], "pickled whole": []}
-    slack = profile_log.COMPACTION_SLACK
+    slack = record_log.COMPACTION_SLACK
     for way, found in pauses.items():
         # Without any slack a compaction begins with each snapshot.
-        profile_log.COMPACTION_SLACK = -(1 << 40) if way == "log, compacting" else slack
+        record_log.COMPACTION_SLACK = -(1 << 40) if way == "log, compacting" else slack
         for _ in range(snapshots if way != "pickled whole" else min(3, snapshots)):
             act(members, feed, chosen, "click", now)
             now += 20_000
             found.append(take_snapshot(members, with_log=way != "pickled whole"))
-    profile_log.COMPACTION_SLACK = slack
+    record_log.COMPACTION_SLACK = slack
     figures: dict[str, float] = {
         "known": sum(member.profiles.table.live for member in members),
         "active": sum(member.shard.visitors.live for member in members),

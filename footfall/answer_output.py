@@ -12,15 +12,32 @@ import polars as pl
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from footfall.control_table import control_rows
-from footfall.input import Letters
+from footfall.letters import Letters
 from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import PartitionDone, ShardDone, Tell
+from footfall.scoring.score_rows import ScoreRows
 from footfall.shard import Settled
 from footfall.sink import Sink
-from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import (
+    CONTROLS,
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    MODEL_QUALITY,
+    OUTCOMES,
+    PREDICTIONS,
+    SCORES,
+    SESSIONS,
+    TABLES,
+    TRIGGERS,
+    Table,
+)
 
-Outgoing = Settled | Letters
+Outgoing = Settled | Letters | ScoreRows
 Item = tuple[str, Outgoing]
+
+_NAMES = {table.name: table.schema.names() for table in TABLES}
 
 
 class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
@@ -53,6 +70,10 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
         """Hand rows to the sinks; they block only when they are full."""
         self._write_controls()
         for value in values:
+            if isinstance(value, ScoreRows):
+                for table in (TRIGGERS, SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY):
+                    self._write(table, value.of(table))
+                continue
             if isinstance(value, Letters):
                 self._write(LATE_EVENTS, value.late)
                 self._write(DEAD_LETTERS, value.dead)
@@ -74,7 +95,8 @@ class OutputPart(StatefulSinkPartition[Outgoing, bytes]):
 
     def _write(self, table: Table, frame: pl.DataFrame | None) -> None:
         if frame is not None and frame.height and self._sinks:
-            rows = frame.select(table.schema.names())
+            names = _NAMES[table.name]
+            rows = frame if frame.columns == names else frame.select(names)
             for sink in self._sinks:
                 sink.write(self._part, table, rows)
 

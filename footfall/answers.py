@@ -200,13 +200,14 @@ def match_rows(
     """
     records, nodes = named.matches.records, named.matches.nodes
     count = records.size
-    message_ids, visitor_ids = pool.take(nodes["row"].copy(), ("message_id", "visitor_id"))
+    message_ids, visitor_ids = pool.take(np.ascontiguousarray(nodes["row"]), ("message_id", "visitor_id"))
     numbers = records["pattern"].tolist()
+    first = pl.Series(records["first_node"].astype(np.uint32))
     columns = {
         "match_id": hex_names(named.high, named.low),
         "pattern": pl.Series([plan.patterns[number].name for number in numbers], dtype=pl.String),
         "pattern_version": pl.Series([plan.versions[number] for number in numbers], dtype=pl.String),
-        "visitor_id": visitor_ids[records["first_node"].copy()],
+        "visitor_id": visitor_ids[first],
         "first_time": _times(records["first_time"]),
         "last_time": _times(records["last_time"]),
         "settled_time": _times(records["settled_time"]),
@@ -218,10 +219,9 @@ def match_rows(
         "outputs": pl.Series(plan.outputs.texts(records, nodes, named.matches.outputs, pool)),
     }
     if with_origin:
-        first = records["first_node"].copy()
-        (users,) = pool.take(nodes["row"][first].copy(), ("user_id",))
+        (users,) = pool.take(nodes["row"][records["first_node"]], ("user_id",))
         columns |= {"user_id": users, "first_message_id": message_ids[first]}
-    return pl.DataFrame(columns)
+    return pl.DataFrame([column.alias(name) for name, column in columns.items()])
 
 
 def _statuses(records: npt.NDArray[np.void]) -> pl.Series:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from footfall.automaton_memory import Key, Memory, pack_memories, unpack_memories
 from footfall.automaton_plan import AutomatonPlan, PlannedAutomaton
 from footfall.automaton_prefilter import FEED, IF_LIVE, SEEN, SKIP, WAIT, SeenEvents
 from footfall.clock import FOREVER
@@ -24,12 +24,7 @@ from footfall.event_batch import Events
 from footfall.kept_events import KeptEvents, Values
 from footfall.match_records import MATCH, NODE, TIMED_OUT
 from footfall.matcher import Matches
-from footfall.visitor_automaton import NEVER, Match, Snapshot, VisitorAutomaton
-
-_Key = tuple[int, int, int, int]
-"""Pattern (its number in the plan), visitor's hash (high, low), hash of the `same` field's value (0 without one)."""
-
-_FROZEN = msgspec.msgpack.Decoder(list[tuple[_Key, Snapshot]])
+from footfall.visitor_automaton import NEVER, Match, VisitorAutomaton
 
 _WORD = (1 << WORD_BITS) - 1
 
@@ -55,16 +50,16 @@ class AutomatonMatcher:
     dropped: Counter[int] = field(default_factory=Counter)
     pending: int = 0
     lenient: bool = False
-    _visitors: dict[_Key, VisitorAutomaton] = field(default_factory=dict)
+    _visitors: dict[Key, VisitorAutomaton] = field(default_factory=dict)
     _waiting: dict[int, SeenEvents] = field(default_factory=dict)
     _swept: dict[int, int] = field(default_factory=dict)
     _values: dict[tuple[int, int, int], dict[int, None]] = field(default_factory=dict)
     _taken: KeptEvents = field(default_factory=KeptEvents)
-    _due: list[tuple[int, _Key]] = field(default_factory=list)
-    _memories: list[tuple[int, _Key]] = field(default_factory=list)
-    _fresh: set[int] = field(default_factory=set)
-    _last: dict[_Key, int] = field(default_factory=dict)
-    _frozen: list[tuple[_Key, Snapshot]] = field(default_factory=list)
+    _due: list[tuple[int, Key]] = field(default_factory=list)
+    _memories: list[tuple[int, Key]] = field(default_factory=list)
+    _fresh: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _last: dict[Key, int] = field(default_factory=dict)
+    _frozen: list[tuple[Key, Memory]] = field(default_factory=list)
 
     def settle(
         self,
@@ -86,7 +81,7 @@ class AutomatonMatcher:
         """
         self._thaw(plan)
         out = _Out()
-        self._fresh = set()
+        self._fresh = np.zeros(0, np.int64)
         if plan.patterns:
             # All shards of a process share the plan: what its tests read is this one's until the round is over.
             plan.values.read = self._taken.value
@@ -119,24 +114,34 @@ class AutomatonMatcher:
         wanted = [mine.records["place"][fates != SKIP] for _, mine, fates, _ in seen]
         places = np.unique(np.concatenate([np.zeros(0, np.int64), *wanted]))
         self._taken.begin_round(places, events, values)
-        touched: set[_Key] = set()
+        touched: set[Key] = set()
+        fresh: list[npt.NDArray[np.int64]] = []
         for planned, mine, fates, may_wait in seen:
             fed = fates >= IF_LIVE
             waits = fates == WAIT
             turned_away = self._feed(plan, planned, (mine.kept(fed), fates[fed]), out, touched)
             at = np.flatnonzero(fed)[turned_away]
             waits[at[may_wait[at]]] = True
-            if planned.prefilter is not None:
+            if (
+                planned.prefilter is not None and only is None
+            ):  # else this matcher goes when the round is over
                 left = planned.prefilter.left(mine, waits, until)
                 rest = self._waiting.get(planned.number)
                 self._waiting[planned.number] = left if rest is None else rest.followed_by(left)
                 self._swept.setdefault(planned.number, left.records.size)
-                self._fresh.update(mine.records["row"][waits].tolist())
+                fresh.append(mine.records["row"][waits & (mine.records["place"] >= 0)])
+        if only is None:
+            self._keep(fresh, touched, int(events["row"][0]) if events.size else 0)
+
+    def _keep(self, waiting: Sequence[npt.NDArray[np.int64]], touched: set[Key], since: int) -> None:
+        """Keep of the round's events those that wait, and those that automata hold; `since` is the first one's row."""
+        held: set[int] = set()
         for key in touched:
             automaton = self._visitors.get(key)
             if automaton is not None:
-                self._fresh.update(automaton.held_events())
-        self._taken.end_round(self._fresh, for_good=only is None)
+                held |= automaton.held_events(since)
+        self._fresh = np.unique(np.concatenate([np.array([*held], np.int64), *waiting]))
+        self._taken.end_round(self._fresh)
 
     def _sift(
         self, planned: PlannedAutomaton, seen: SeenEvents, until: int
@@ -188,7 +193,7 @@ class AutomatonMatcher:
         planned: PlannedAutomaton,
         seen: tuple[SeenEvents, npt.NDArray[np.int8]],
         out: "_Out",
-        touched: set[_Key],
+        touched: set[Key],
     ) -> list[int]:
         """Feed events to their automata; which of them there was none for."""
         automaton, number = planned.automaton, planned.number
@@ -220,7 +225,7 @@ class AutomatonMatcher:
         return turned_away
 
     def _begun(
-        self, plan: AutomatonPlan, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
+        self, plan: AutomatonPlan, planned: PlannedAutomaton, key: Key, time: int, out: "_Out"
     ) -> VisitorAutomaton:
         """A new automaton for the key; of a pattern's values for one visitor there are as many as the limit allows."""
         if planned.same >= 0:
@@ -231,7 +236,7 @@ class AutomatonMatcher:
         self._visitors[key] = automaton
         return automaton
 
-    def _make_room(self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out", limit: int) -> None:
+    def _make_room(self, planned: PlannedAutomaton, key: Key, time: int, out: "_Out", limit: int) -> None:
         """Drop the value that has been followed for longest, unless one of them is over by now."""
         for value in list(self._values[key[:3]]):
             self._living(planned, (*key[:3], value), time, out)
@@ -241,9 +246,7 @@ class AutomatonMatcher:
             self.dropped[key[0]] += self._visitors[oldest].open_partials
             self._forget(oldest)
 
-    def _living(
-        self, planned: PlannedAutomaton, key: _Key, time: int, out: "_Out"
-    ) -> VisitorAutomaton | None:
+    def _living(self, planned: PlannedAutomaton, key: Key, time: int, out: "_Out") -> VisitorAutomaton | None:
         """The key's automaton at that time; None if there is none, or it has nothing under way any more.
 
         When a round ends doesn't show in that: what the round's end would have forgotten is forgotten here.
@@ -258,7 +261,7 @@ class AutomatonMatcher:
             return None
         return visitor
 
-    def _is_over(self, planned: PlannedAutomaton, key: _Key, visitor: VisitorAutomaton, time: int) -> bool:
+    def _is_over(self, planned: PlannedAutomaton, key: Key, visitor: VisitorAutomaton, time: int) -> bool:
         if visitor.open_partials or visitor.holds_matches:
             return False
         if planned.memory_ms is not None and key in self._last:
@@ -269,7 +272,7 @@ class AutomatonMatcher:
     def _note(
         self,
         planned: PlannedAutomaton,
-        key: _Key,
+        key: Key,
         visitor: VisitorAutomaton,
         before: int,
         time: int | None = None,
@@ -284,7 +287,7 @@ class AutomatonMatcher:
         elif visitor.next_deadline not in {before, NEVER}:
             heapq.heappush(self._due, (visitor.next_deadline, key))
 
-    def _forget(self, key: _Key) -> None:
+    def _forget(self, key: Key) -> None:
         del self._visitors[key]
         self._last.pop(key, None)
         values = self._values.get(key[:3])
@@ -332,7 +335,7 @@ class AutomatonMatcher:
             self._forget(key)
 
     def _give_out(
-        self, planned: PlannedAutomaton, key: _Key, match: Match, out: "_Out", row: int = -1
+        self, planned: PlannedAutomaton, key: Key, match: Match, out: "_Out", row: int = -1
     ) -> None:
         nodes = [
             (
@@ -348,17 +351,17 @@ class AutomatonMatcher:
 
     def fresh_rows(self, since: int) -> npt.NDArray[np.int64]:
         """The rows from `since` on that partial matches hold since the last round."""
-        return np.array([row for row in self._fresh if row >= since], np.int64)
+        return self._fresh[np.searchsorted(self._fresh, since) :]
 
     def held_rows(self) -> npt.NDArray[np.int64]:
         """All rows that partial matches hold; what is kept of other events goes."""
         held: set[int] = set()
         for visitor in self._visitors.values():
-            held.update(visitor.held_events())
-        for seen in self._waiting.values():
-            held.update(seen.records["row"][seen.records["spent"] == 0].tolist())
-        self._taken = self._taken.only(row for row in self._taken if row in held)
-        return np.array(sorted(held), np.int64)
+            held |= visitor.held_events()
+        waiting = (seen.records["row"][seen.records["spent"] == 0] for seen in self._waiting.values())
+        rows = np.unique(np.concatenate([np.array([*held], np.int64), *waiting]))
+        self._taken.sweep(rows)
+        return rows
 
     @property
     def live(self) -> int:
@@ -377,8 +380,7 @@ class AutomatonMatcher:
         `wanted` says by pattern's number for which copies it is to be there.
         """
         self._thaw(plan)
-        forked = AutomatonMatcher(lenient=True)
-        rows: set[int] = set()
+        forked = AutomatonMatcher(lenient=True, _taken=KeptEvents(under=self._taken))
         for planned in plan.patterns:
             number = planned.number
             copies = np.flatnonzero(wanted[number]).tolist()
@@ -390,15 +392,12 @@ class AutomatonMatcher:
                     automaton = self._visitors.get(key)
                     if automaton is not None:
                         forked._adopt(planned, (number, copy, copy, value), automaton.copy())
-                        rows |= automaton.held_events()
                         if key in self._last:
                             forked._last[number, copy, copy, value] = self._last[key]
             if copies and number in self._waiting:
                 waiting = self._waiting[number].of_copies({copy: visitors[copy] for copy in copies})
                 if waiting is not None:
                     forked._waiting[number] = waiting
-                    rows.update(waiting.records["row"][waiting.records["spent"] == 0].tolist())
-        forked._taken = self._taken.only(rows)
         return forked
 
     def go_on_with(self, plan: AutomatonPlan, words: int, settled: int) -> None:
@@ -406,26 +405,26 @@ class AutomatonMatcher:
 
         All up to the time `settled` has been taken. Patterns that begin no more keep only what is under way.
         """
-        self._frozen += [(key, visitor.snapshot()) for key, visitor in self._visitors.items()]
+        self._frozen += [(key, visitor.memory()) for key, visitor in self._visitors.items()]
         self._frozen = [
-            (key, kept)
-            for key, kept in self._frozen
-            if kept.partials or kept.held or settled < plan.planned(key[0]).automaton.begins_until
+            (key, memory)
+            for key, memory in self._frozen
+            if memory[0] or memory[1] or settled < plan.planned(key[0]).automaton.begins_until
         ]
         live = {key for key, _ in self._frozen}
         self._last = {key: time for key, time in self._last.items() if key in live}
         self._visitors, self._values, self._due, self._memories = {}, {}, [], []
         self._waiting = {number: seen.widened(words) for number, seen in self._waiting.items()}
 
-    def _adopt(self, planned: PlannedAutomaton, key: _Key, automaton: VisitorAutomaton) -> None:
+    def _adopt(self, planned: PlannedAutomaton, key: Key, automaton: VisitorAutomaton) -> None:
         self._visitors[key] = automaton
         if planned.same >= 0:
             self._values.setdefault(key[:3], {})[key[3]] = None
 
     def _thaw(self, plan: AutomatonPlan) -> None:
-        for key, snapshot in self._frozen:
+        for key, kept in self._frozen:
             automaton = plan.planned(key[0]).automaton
-            visitor = VisitorAutomaton.restored(automaton, snapshot, limit=plan.limit)
+            visitor = VisitorAutomaton.recalled(automaton, kept, limit=plan.limit)
             self._adopt(plan.planned(key[0]), key, visitor)
             if visitor.next_deadline != NEVER:
                 heapq.heappush(self._due, (visitor.next_deadline, key))
@@ -435,19 +434,15 @@ class AutomatonMatcher:
         self._frozen = []
 
     def __getstate__(self) -> tuple[Any, ...]:
-        frozen = [*self._frozen, *((key, visitor.snapshot()) for key, visitor in self._visitors.items())]
-        held = {row for _, snapshot in frozen for row in snapshot.events()}
-        for seen in self._waiting.values():
-            held.update(seen.records["row"][seen.records["spent"] == 0].tolist())
-        taken = self._taken = self._taken.only(row for row in self._taken if row in held)
-        # MessagePack takes a third of pickle's time for so many tuples.
-        visitors = msgspec.msgpack.encode(frozen)
-        return self.next_due, self.dropped, self.pending, visitors, taken, self._last, self._waiting
+        frozen = [*self._frozen, *((key, visitor.memory()) for key, visitor in self._visitors.items())]
+        return (
+            self.next_due, self.dropped, self.pending, pack_memories(frozen), self._taken, self._last, self._waiting,
+        )  # fmt: skip
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.next_due, self.dropped, self.pending, visitors, self._taken, self._last, self._waiting = state
-        self._frozen = _FROZEN.decode(visitors)
-        self._visitors, self._values, self._due, self._fresh = {}, {}, [], set()
+        self.next_due, self.dropped, self.pending, frozen, self._taken, self._last, self._waiting = state
+        self._frozen = unpack_memories(*frozen)
+        self._visitors, self._values, self._due, self._fresh = {}, {}, [], np.zeros(0, np.int64)
         self._swept = {number: seen.records.size for number, seen in self._waiting.items()}
         self._memories, self.lenient = [], False
 
@@ -493,7 +488,7 @@ class _Out:
     def add(
         self,
         number: int,
-        key: _Key,
+        key: Key,
         match: Match,
         nodes: Sequence[tuple[int, ...]],
         row: int,

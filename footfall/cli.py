@@ -1,4 +1,4 @@
-"""The command line: `footfall replay | live | topics | query | simulate | demo | patterns | store`.
+"""The command line: `footfall replay | live | topics | query | simulate | demo | patterns | models | store`.
 
 Exit codes: 0 done, 1 the run failed, 2 wrong usage, 130 interrupted, 143 terminated. Results go to standard output,
 everything else to standard error.
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from footfall import __version__
 from footfall.cli_flags import RUN_SETTINGS, STORE_SETTINGS, add_settings, chosen_settings
 from footfall.cli_live import add_live
+from footfall.cli_models import add_models
 from footfall.cli_patterns import add_patterns
 from footfall.cli_simulate import add_simulate, count
 from footfall.errors import FootfallError, UsageError
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_live(commands)
     add_patterns(commands)
+    add_models(commands)
 
     store = commands.add_parser("store", help="the embedded store")
     store_commands = store.add_subparsers(metavar="COMMAND", required=True)

@@ -39,6 +39,8 @@ RUN_SETTINGS = (
     "topic_formats",
     "arrival",
     "profile_horizon",
+    "scores",
+    "tick",
 )
 STORE_SETTINGS = ("store", "database")
 """The settings of a run, and of a command on the store."""

@@ -9,6 +9,7 @@ from footfall.duration import parse_duration
 from footfall.errors import UsageError
 
 _DONE = 0
+_NOT_OF_LIVES = ("rate", "bots", "clock_errors", "late")
 _EXAMPLES = """\
 examples:
   footfall simulate day.ndjson --visitors 2000            a day, and beside it day.plants.ndjson
@@ -16,6 +17,9 @@ examples:
   footfall simulate kafka://events --kafka broker:9092    as it would come, for a day or until it is stopped
   footfall simulate kafka://events --kafka broker:9092 --rate 40 --speed 60
                                                           2,400 events a second: an hour of the site's in a minute
+  footfall simulate lives.ndjson --lives                  visitors over 120 days, and beside it lives.truth.ndjson:
+                                                          the true probabilities of what scores predict
+  footfall simulate lives.ndjson --lives --change-at 60   from day 60 on, what people do means other things
 
 To a topic, records are made as they go and sent from the first second on; how many and how far behind is shown. At
 speed 1 times are the clock's. At a higher speed they run ahead of the clock from now on (or from where the topic's
@@ -29,7 +33,8 @@ def add_simulate(commands: Any) -> None:
         "simulate",
         help="write a site's traffic with planted patterns",
         description="Write a repair shop's traffic as NDJSON in the order of its arrival, and beside it the list of "
-        "the patterns planted in it; or send it to a Kafka topic as it would come.",
+        "the patterns planted in it; or send it to a Kafka topic as it would come. With --lives: visitors over "
+        "months, and the true probabilities of their orders and of their staying away.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,10 +47,26 @@ def add_simulate(commands: Any) -> None:
         "--visitors",
         type=count,
         default=None,
-        help="how many (default: 30,000, or more where the rate needs them)",
+        help="how many (default: 30,000, or more where the rate needs them; with --lives 20,000, who come one by one)",
     )
     simulate.add_argument(
-        "--duration", type=_duration, default=None, metavar="DURATION", help='such as "2 h" (default: 1 d)'
+        "--lives",
+        action="store_true",
+        help="visitors over weeks and months, with the true probabilities of what scores predict",
+    )
+    simulate.add_argument(
+        "--change-at",
+        type=count,
+        default=None,
+        metavar="DAY",
+        help="with --lives: after so many days what people do begins to mean other things",
+    )
+    simulate.add_argument(
+        "--duration",
+        type=_duration,
+        default=None,
+        metavar="DURATION",
+        help='such as "2 h" (default: 1 d; with --lives 120 d)',
     )
     simulate.add_argument(
         "--rate",
@@ -104,6 +125,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
         )
         if getattr(arguments, name) is not None
     }  # fmt: skip
+    if arguments.lives:
+        return _simulate_lives(arguments, chosen)
+    if arguments.change_at is not None:
+        raise UsageError("--change-at is for lives; add --lives")
     if arguments.output.startswith("kafka://"):
         from footfall.simulate_to_kafka import kafka_topic  # noqa: PLC0415 - what isn't used needn't load
         from footfall.simulate_topic_command import send_traffic  # noqa: PLC0415
@@ -121,4 +146,19 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from footfall.simulate_command import write_traffic  # noqa: PLC0415
 
     write_traffic(chosen, Path(arguments.output), as_json=arguments.json)
+    return _DONE
+
+
+def _simulate_lives(arguments: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    if arguments.output.startswith("kafka://"):
+        raise UsageError("--lives is written to files, not to a topic; name a file or a folder")
+    strange = [name for name in (*_NOT_OF_LIVES, "speed") if getattr(arguments, name) is not None]
+    if strange:
+        flags = ", ".join("--" + name.replace("_", "-") for name in strange)
+        raise UsageError(f"{flags}: not with --lives; leave it out")
+    if arguments.change_at is not None:
+        chosen["change_at"] = arguments.change_at
+    from footfall.simulate_command import write_lives  # noqa: PLC0415 - what isn't used needn't load
+
+    write_lives(chosen, Path(arguments.output), as_json=arguments.json)
     return _DONE

@@ -24,7 +24,7 @@ from footfall.dataflow import FlowParts, flow_parts, plan_in_force
 from footfall.errors import UsageError
 from footfall.input_source import open_live_source
 from footfall.live_watch import Expected, LiveWatch, LogTo
-from footfall.pattern_source import pattern_history
+from footfall.pattern_source import pattern_history, score_models
 from footfall.placement import shard_names
 from footfall.read_ahead import ReadAhead
 from footfall.run_messages import Message, Pacer, WorkerStarted
@@ -59,6 +59,7 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
         settings=settings,
         source=source,
         controls=controls,
+        models=score_models(settings),
         flow="live",
         recovery=None if settings.state is None else _recovery(settings.state, number),
         spool=None if settings.state is None else settings.state / "spool",
@@ -80,7 +81,7 @@ def member_parts(arguments: Sequence[str] | None = None) -> FlowParts:
     parts = flow_parts(
         settings,
         source,
-        plan_in_force(settings, controls, order.profiles, live=True),
+        plan_in_force(settings, controls, order.profiles, models=order.models, live=True),
         new_sinks(order, tell),
         tell=tell,
         stop=stop,

@@ -1,11 +1,11 @@
-"""Control records: the patterns and rules of a run, and the event time from which on they are in force.
+"""Control records: the patterns, rules and champions of a run, and the event time from which on they are in force.
 
 What changes a running flow is such a record. They are numbered within a run, number 0 being what it began with, and
 kept in a compacted topic and a table, so that a replay applies what a live run did. As a message a record is JSON:
 
     {"schema": "footfall.control/1", "number": 1, "from": "2026-01-31T12:00:00.000Z", "digest": "…",
      "patterns": [{"name": …}, …], "rules": [{"name": …}, …], "deployed": {"rule": "2026-01-31T11:58:00.000Z"},
-     "written_at": "2026-01-31T11:59:00.000Z"}
+     "champions": {"lead": "scaled_logistic"}, "written_at": "2026-01-31T11:59:00.000Z"}
 
 `footfall.messages.CONTROL` is its contract.
 """
@@ -13,7 +13,7 @@ kept in a compacted topic and a table, so that a replay applies what a live run 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +33,7 @@ _FIELDS = ("number", "from", "digest", "patterns", "rules", "deployed", "written
 
 @dataclass(frozen=True, slots=True)
 class ControlRecord:
-    """A set of patterns and rules, and from when on it is in force. It pickles.
+    """A set of patterns, rules and champions, and from when on it is in force. It pickles.
 
     Attributes:
         number: 0, 1, 2 … in their order within a run; 0 is the set that the run began with.
@@ -42,6 +42,8 @@ class ControlRecord:
         rules: the trigger rules, by name; given in any order.
         deployed: rule -> when it was first deployed (ms); a rule that isn't there always was.
         written_at: when the record was made (wall clock, ms); no part of what it means.
+        champions: model of scores -> the learner that was promoted; a model that isn't there has the champion that it
+            was declared with.
 
     Raises:
         ControlError: the number or the time won't do, two patterns or two rules have one name, or a rule doesn't fit
@@ -54,6 +56,7 @@ class ControlRecord:
     rules: tuple[TriggerRule, ...]
     deployed: Mapping[str, int]
     written_at: int
+    champions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"control record {self.number}"
@@ -66,14 +69,15 @@ class ControlRecord:
         object.__setattr__(self, "patterns", tuple(sorted(self.patterns, key=lambda each: each.name)))
         object.__setattr__(self, "rules", tuple(sorted(self.rules, key=lambda each: each.name)))
         object.__setattr__(self, "deployed", dict(sorted(self.deployed.items())))
+        object.__setattr__(self, "champions", dict(sorted(self.champions.items())))
         problems = _misfits(self.patterns, self.rules)
         if problems:
             raise ControlError("; ".join(problems), where=where)
 
     @property
     def digest(self) -> str:
-        """Names the patterns and rules, descriptions included: 64 hexadecimal digits. See `content_digest`."""
-        return content_digest(self.patterns, self.rules)
+        """Names patterns, rules and champions, descriptions included: 64 hexadecimal digits. See `content_digest`."""
+        return content_digest(self.patterns, self.rules, self.champions)
 
     @property
     def pattern_versions(self) -> dict[str, str]:
@@ -92,10 +96,11 @@ class ControlRecord:
             "schema": SCHEMA_NAME,
             "number": self.number,
             "from": None if self.since is None else _iso(self.since),
-            "digest": _digest(patterns, rules),
+            "digest": _digest(patterns, rules, dict(self.champions)),
             "patterns": patterns,
             "rules": rules,
             "deployed": {rule: _iso(time) for rule, time in self.deployed.items()},
+            "champions": dict(self.champions),
             "written_at": _iso(self.written_at),
         }
         return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
@@ -124,7 +129,8 @@ class ControlRecord:
         problems = _wrong_form(data)
         if problems:
             raise ControlError("; ".join(problems), where=where)
-        told, found = data["digest"], _digest(data["patterns"], data["rules"])
+        champions = data.get("champions") or {}
+        told, found = data["digest"], _digest(data["patterns"], data["rules"], champions)
         if told != found:
             raise ControlError(
                 f"its digest is {told!r}, that of its patterns and rules is {found}: it was changed after it was "
@@ -139,6 +145,7 @@ class ControlRecord:
                 rules=tuple(_rule(each, where) for each in data["rules"]),
                 deployed={rule: time_ms(time) for rule, time in data["deployed"].items()},
                 written_at=time_ms(data["written_at"]),
+                champions=champions,
             )
         except (ValueError, OverflowError) as error:
             raise ControlError(str(error), where=where) from error
@@ -146,8 +153,10 @@ class ControlRecord:
             raise error if error.where == where else ControlError(str(error), where=where) from error
 
 
-def content_digest(patterns: Iterable[Pattern], rules: Iterable[TriggerRule]) -> str:
-    """Names patterns and rules by all that is said of them: SHA-256 in hexadecimal digits.
+def content_digest(
+    patterns: Iterable[Pattern], rules: Iterable[TriggerRule], champions: Mapping[str, str] | None = None
+) -> str:
+    """Names patterns, rules and promoted champions by all that is said of them: SHA-256 in hexadecimal digits.
 
     Their order doesn't count, nor does that of named values. What is read back from a record has the digest it had.
     """
@@ -155,7 +164,8 @@ def content_digest(patterns: Iterable[Pattern], rules: Iterable[TriggerRule]) ->
         *_content(
             sorted(patterns, key=lambda each: each.name),
             sorted(rules, key=lambda each: each.name),
-        )
+        ),
+        dict(champions or {}),
     )
 
 
@@ -206,10 +216,12 @@ def _content(
     return [each.check().to_dict() for each in patterns], [each.to_dict() for each in rules]
 
 
-def _digest(patterns: JsonValue, rules: JsonValue) -> str:
+def _digest(patterns: JsonValue, rules: JsonValue, champions: JsonValue) -> str:
     # Over the values as they stand in a message, not as this version would write them: a later version may write
     # more of a pattern, and must still read the records of an earlier one.
-    text = json.dumps({"patterns": patterns, "rules": rules}, sort_keys=True, separators=(",", ":"))
+    # Where nothing was promoted it is what it was before there were champions.
+    content = {"patterns": patterns, "rules": rules} | ({"champions": champions} if champions else {})
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -240,6 +252,9 @@ def _wrong_form(data: JsonValue) -> list[str]:
     missing = [f"{name} is missing" for name in _FIELDS if name not in data]
     if missing:
         return missing
+    champions = data.get("champions") or {}
+    if not isinstance(champions, dict) or not all(isinstance(each, str) for each in champions.values()):
+        return ["champions is no object of models and learners"]
     shapes: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
         ("number", int, "a whole number"),
         ("from", (str, type(None)), "a time or null"),

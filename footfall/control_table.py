@@ -11,7 +11,7 @@ from footfall.errors import ControlError
 from footfall.expression_values import time_from_ms
 from footfall.tables import CONTROLS
 
-_TEXTS = ("patterns", "rules", "deployed")
+_TEXTS = ("patterns", "rules", "deployed", "champions")
 
 
 def control_rows(records: Sequence[ControlRecord]) -> pl.DataFrame:
@@ -38,12 +38,15 @@ def records_of(frame: pl.DataFrame, *, where: str = "table controls") -> tuple[C
     """The records that stand of the table's rows, in the order of their numbers. See `standing_records`.
 
     Args:
-        frame: rows of `CONTROLS`, in any order; a row may be there twice.
+        frame: rows of `CONTROLS`, in any order; a row may be there twice. A table that an earlier version wrote to has
+            no champions.
         where: what the table is called in an error.
 
     Raises:
         ControlError: a row is no control record, or this version of Footfall can't read it.
     """
+    if "champions" not in frame.columns:
+        frame = frame.with_columns(champions=pl.lit("{}"))
     ordered = frame.select(CONTROLS.schema.names()).sort("written_at", "number", "digest")
     return standing_records(_record(row, where) for row in ordered.iter_rows(named=True))
 

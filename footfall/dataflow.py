@@ -21,7 +21,8 @@ from footfall.event_batch import ShardBatch
 from footfall.event_names import EventNames
 from footfall.expression import Expression, event
 from footfall.formats import Decoder, format_by_name
-from footfall.input import FormatMaker, InputSettings, Item, Letters, RecordInput
+from footfall.input import FormatMaker, InputSettings, Item, RecordInput
+from footfall.letters import Letters
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
 from footfall.placement import shard_names
@@ -29,6 +30,12 @@ from footfall.plan_in_force import PlanInForce
 from footfall.read_ahead import ReadAhead
 from footfall.records import RecordSource
 from footfall.run_messages import Tell
+from footfall.scoring.feature_plan import FeaturePlan
+from footfall.scoring.model_step import ModelStep
+from footfall.scoring.score_model import ScoreModel, models_digest
+from footfall.scoring.score_rows import ScoreRows
+from footfall.scoring.scored_triggers import score_fields
+from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
@@ -125,13 +132,85 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
         return state
 
 
+class ScoreStep(StatefulBatchLogic[ShardScoring, ScoreRows, bytes]):
+    """The models of a run as Bytewax keeps them, under one key for all shards."""
+
+    def __init__(
+        self, step: ModelStep, in_force: PlanInForce, *, recoverable: bool, tell: Tell, live: bool
+    ) -> None:
+        self._step = step
+        self._tell = tell
+        self._live = live
+        self._told = 0.0
+        self._news = False
+        self._in_force = in_force
+        self._records = in_force.now.records
+        self._recoverable = recoverable
+        step.go_by(self._records)
+
+    def on_batch(self, values: list[ShardScoring]) -> tuple[list[ScoreRows], bool]:
+        """Take what shards have settled, give out what that lets be scored."""
+        # A record is here before anything is read that it is in force for.
+        records = self._in_force.now.records
+        if records is not self._records:
+            self._records = records
+            self._step.go_by(records)
+        rows = self._step.take(values)
+        self._news = self._live
+        if self._news and time.monotonic() >= self._told + _STATUS_SECONDS:
+            self._tell_status()
+        return [rows] if rows else [], StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        """When there is something to tell of that hasn't been told."""
+        if not self._news:
+            return None
+        wait = max(0.0, self._told + _STATUS_SECONDS - time.monotonic())
+        return datetime.now(UTC) + timedelta(seconds=wait)
+
+    def on_notify(self) -> tuple[list[ScoreRows], bool]:
+        """Say where the models stand, as nothing has come that would have had it said."""
+        if self._news:
+            self._tell_status()
+        return [], StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[ScoreRows], bool]:
+        """Say where the models stand when the input has stopped."""
+        self._tell_status(final=True)
+        return [], StatefulBatchLogic.RETAIN
+
+    def _tell_status(self, *, final: bool = False) -> None:
+        self._told = time.monotonic()
+        self._news = False
+        self._tell(self._step.status(final=final))
+
+    def snapshot(self) -> bytes:
+        """The models' state; nothing where the run keeps none."""
+        return self._step.snapshot() if self._recoverable else b""
+
+
+MODELS_KEY = "models"
+"""The key of the step of the models."""
+
+
 @dataclass(frozen=True, slots=True)
 class FlowParts:
-    """What a flow connects: `source` -> (letters | batches -> `new_shard`) -> `sink`."""
+    """What a flow connects: `source` -> (letters | batches -> `new_shard` -> `new_models`) -> `sink`.
+
+    `new_models` is None where nothing is scored; its rows go out as those of the shard `first_shard`.
+    """
 
     source: RecordInput
     new_shard: Callable[[bytes | None], ShardStep]
     sink: AnswerOutput
+    new_models: Callable[[bytes | None], ScoreStep] | None = None
+    first_shard: str = ""
+
+
+def scoring_of(item: tuple[str, Settled]) -> tuple[str, ShardScoring] | None:
+    """What a shard's round means to the models, if anything."""
+    scoring = item[1].scoring
+    return None if scoring is None else (MODELS_KEY, scoring)
 
 
 def is_letters(item: Item) -> bool:
@@ -161,20 +240,34 @@ def session_conditions(settings: Settings) -> tuple[Expression, ...]:
 
 
 def pattern_plan(
-    settings: Settings, patterns: Sequence[Pattern], rules: Sequence[TriggerRule] = ()
+    settings: Settings,
+    patterns: Sequence[Pattern],
+    rules: Sequence[TriggerRule] = (),
+    features: FeaturePlan | None = None,
 ) -> PatternPlan:
-    """The compiled patterns of a run, behind the conditions that sessions need, and those that withdraw triggers."""
+    """The compiled patterns of a run, behind the conditions of sessions, of triggers' withdrawal, and of features."""
     withdrawals = withdrawal_conditions(tuple(rules), tuple(patterns))
-    reserved = (*session_conditions(settings), *withdrawals)
-    return PatternPlan.compile(patterns, reserved=reserved, limit=settings.partial_limit)
+    asked = () if features is None else features.conditions
+    carried = frozenset[str]() if features is None else features.event_columns
+    numbers = () if features is None else features.numbers
+    reserved = (*session_conditions(settings), *withdrawals, *asked)
+    return PatternPlan.compile(
+        patterns, reserved=reserved, limit=settings.partial_limit, carried=carried, read_numbers=numbers
+    )
 
 
 def plan_in_force(
-    settings: Settings, records: Sequence[ControlRecord], profiles: Path | None = None, *, live: bool = False
+    settings: Settings,
+    records: Sequence[ControlRecord],
+    profiles: Path | None = None,
+    *,
+    models: Sequence[ScoreModel] = (),
+    live: bool = False,
 ) -> PlanInForce:
     """The compiled patterns and the rules of all control records, one after the other.
 
-    `profiles` is the folder for visitors' profiles where they aren't to be part of the snapshots. A `live` run may get
+    `profiles` is the folder for visitors' profiles where they aren't to be part of the snapshots, and `models` those
+    that score. A `live` run may get
     more records, so it is ready for rules even if it has none.
 
     Raises:
@@ -182,11 +275,20 @@ def plan_in_force(
         UsageError: the rules have too many conditions on withdrawing events.
     """
     first, *later = records
-    plan = pattern_plan(settings, first.patterns, first.rules)
+    features = FeaturePlan.compile(models) if models else None
+    plan = pattern_plan(settings, first.patterns, first.rules, features)
+    filled = score_fields([model.name for model in models])
     triggers = trigger_settings(settings, plan, first.rules, first.deployed, profiles)
     if triggers is None and (live or any(record.rules for record in later)):
         triggers = _triggers_of(settings, plan, (), {}, profiles)
-    in_force = PlanInForce(plan, triggers, (first,))
+    scores = None
+    if features is not None:
+        scores = ScoreSettings(
+            features, settings.tick, settings.profile_horizon, folder=profiles, contents=models_digest(models)
+        )
+    if triggers is not None:
+        triggers = replace(triggers, scores=filled)
+    in_force = PlanInForce(plan, triggers, (first,), scores)
     for record in later:
         in_force.take_up(record)
     return in_force
@@ -270,6 +372,7 @@ def flow_parts(
         idle_bound=settings.idle_bound,
         triggers=triggers,
         settle_step=_LIVE_SETTLE_STEP if source.live else 1,
+        scores=None if in_force.now.scores is None else replace(in_force.now.scores, wants_rows=bool(sinks)),
     )
     warm_up(input_settings, shard_settings)
     recoverable = settings.state is not None
@@ -284,8 +387,17 @@ def flow_parts(
         )
         return step if state is None else step.resumed(state)
 
+    def new_models(state: bytes | None) -> ScoreStep:
+        assert shard_settings.scores is not None  # noqa: S101 - else this function isn't given out
+        step = ModelStep(shard_settings.scores, names)
+        if state:
+            step.restore(state)
+        return ScoreStep(step, in_force, recoverable=recoverable, tell=tell, live=source.live)
+
     return FlowParts(
         source=RecordInput(input_settings, ahead=ahead, tell=tell, stop=stop),
         new_shard=new_shard,
         sink=AnswerOutput(names, sinks, tell, in_force if source.live else None),
+        new_models=None if shard_settings.scores is None else new_models,
+        first_shard=names[0],
     )

@@ -21,11 +21,19 @@ import polars as pl
 from footfall.answers import NamedMatches, match_rows, named_matches
 from footfall.automaton_matcher import AutomatonMatcher, joined
 from footfall.clock import FOREVER, NEVER
-from footfall.early_loops import OPEN_SESSION, UNCHANGED, drop_copies, find_visitors, lay_out_runs
+from footfall.early_loops import (
+    OPEN_SESSION,
+    UNCHANGED,
+    drop_copies,
+    find_visitors,
+    group_events,
+    lay_out_runs,
+)
 from footfall.event_batch import UNTOLD, Events
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
 from footfall.record_arrays import take_records
+from footfall.row_frames import rows_at
 from footfall.row_store import RowStore
 from footfall.sessions import SessionTracker, new_members
 from footfall.tables import MATCHES
@@ -291,30 +299,24 @@ def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs | None:
     ending = np.ones(events.size, np.bool_)
     if plan.endings is not None:
         ending = np.any((_masks(unsettled, plan) & plan.endings) != 0, axis=1)
-    by_visitor = np.lexsort((events["visitor_high"], events["visitor_low"]))
-    lows, highs = events["visitor_low"][by_visitor], events["visitor_high"][by_visitor]
-    begins = np.ones(events.size, np.bool_)
-    begins[1:] = (lows[1:] != lows[:-1]) | (highs[1:] != highs[:-1])
-    group_of = np.cumsum(begins) - 1
-    groups = int(group_of[-1]) + 1 if events.size else 0
     ranks = np.empty(events.size, np.int64)
     ranks[unsettled.order] = np.arange(events.size)
-    fresh = by_visitor >= unsettled.fresh_from
-    ordered = group_of * events.size + ranks[by_visitor]
-    # Ties in an order of their own are laid out in every case.
-    late = np.zeros(groups, np.bool_) if not plan.automata.orders_ties else np.ones(groups, np.bool_)
-    late[group_of[fresh & (ordered < np.maximum.accumulate(ordered))]] = True
-    ends = ending[by_visitor] & (fresh | late[group_of])
-    has_fresh, wanted = np.zeros(groups, np.bool_), np.zeros(groups, np.bool_)
-    has_fresh[group_of[fresh]] = True
-    wanted[group_of[ends]] = True
-    wanted &= has_fresh
-    ends &= wanted[group_of]
-    enders, ender_groups = by_visitor[ends], (np.cumsum(wanted) - 1)[group_of[ends]]
-    members = by_visitor[wanted[group_of]]
-    sizes = np.bincount(group_of, minlength=groups)[wanted]
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    queue = np.empty(int(sizes.max(initial=0)), np.int64)
+    members, enders, ender_groups = (np.empty(events.size, np.int64) for _ in range(3))
+    starts = np.zeros(events.size + 1, np.int64)
+    groups, ends, largest = group_events(
+        np.lexsort((events["visitor_high"], events["visitor_low"])),
+        events,
+        ranks,
+        ending,
+        unsettled.fresh_from,
+        # Ties in an order of their own are laid out in every case.
+        plan.automata.orders_ties,
+        (members, starts),
+        (enders, ender_groups),
+    )
+    starts = starts[: groups + 1]
+    members, enders, ender_groups = members[: starts[-1]], enders[:ends], ender_groups[:ends]
+    queue = np.empty(largest, np.int64)
     times = events["time"].copy()
 
     def lay_out(laid: int, runs: int) -> tuple[_Runs, tuple[int, int]]:
@@ -334,8 +336,8 @@ def _runs(unsettled: Unsettled, plan: PatternPlan) -> _Runs | None:
         return into, counts
 
     # Nearly always nobody's events are out of order, and each has one run.
-    laid, counts = lay_out(members.size, sizes.size)
-    if counts == (members.size, sizes.size):
+    laid, counts = lay_out(members.size, groups)
+    if counts == (members.size, groups):
         return laid
     fresh_count = events.size - unsettled.fresh_from
     if counts[0] > _MOST_LAID * events.size and fresh_count > _FEWEST:
@@ -423,4 +425,4 @@ def merged(told: Told, settled: pl.DataFrame) -> pl.DataFrame:
     place = np.concatenate([before + np.arange(early.height), np.arange(settled.height)])
     after = np.searchsorted(before, np.arange(settled.height), side="right")
     place[early.height :] += after
-    return pl.concat([early, settled])[np.argsort(place, kind="stable")]
+    return rows_at(early.vstack(settled), np.argsort(place, kind="stable"))

@@ -28,6 +28,72 @@ UNCHANGED = -1
 
 
 @compiled
+def group_events(
+    by_visitor: Any,
+    events: Any,
+    ranks: Any,
+    ending: Any,
+    fresh_from: Any,
+    all_late: Any,
+    members_out: Any,
+    enders_out: Any,
+) -> Any:
+    """Put together the events of each visitor in whose runs a match may end that is news.
+
+    Args:
+        by_visitor: the events' places, by visitor, each visitor's in the order in which they came.
+        events: `EVENT` records.
+        ranks: for each place that in the final order.
+        ending: for each place whether its event may end a match.
+        fresh_from: places from here on are new.
+        all_late: every visitor's new events count as out of order.
+        members_out: the places of those visitors' events, and where each one's start, and the end.
+        enders_out: the places of events that may end such a match, and the groups that they are in.
+
+    Returns:
+        How many groups and enders there are, and the size of the largest group.
+    """
+    members, starts = members_out
+    enders, ender_groups = enders_out
+    groups = ends = count = largest = 0
+    begin = 0
+    while begin < by_visitor.size:
+        first = events[by_visitor[begin]]
+        end = begin
+        late = all_late
+        has_fresh = False
+        highest = np.int64(-1)
+        while end < by_visitor.size:
+            place = by_visitor[end]
+            event = events[place]
+            if event.visitor_low != first.visitor_low or event.visitor_high != first.visitor_high:
+                break
+            if place >= fresh_from:
+                has_fresh = True
+                late = late or ranks[place] < highest
+            highest = max(highest, ranks[place])
+            end += 1
+        wanted = False
+        if has_fresh:
+            for at in range(begin, end):
+                place = by_visitor[at]
+                if ending[place] and (late or place >= fresh_from):
+                    enders[ends] = place
+                    ender_groups[ends] = groups
+                    ends += 1
+                    wanted = True
+        if wanted:
+            for at in range(begin, end):
+                members[count] = by_visitor[at]
+                count += 1
+            largest = max(largest, end - begin)
+            groups += 1
+            starts[groups] = count
+        begin = end
+    return groups, ends, largest
+
+
+@compiled
 def lay_out_runs(
     members: Any,
     starts: Any,

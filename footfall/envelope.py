@@ -51,6 +51,10 @@ def _name(name: str, about: str) -> Field:
     return _text(name, about, clickhouse="LowCardinality(Nullable(String))")
 
 
+def _told(name: str, about: str) -> Field:
+    return Field(name, pl.String(), "LowCardinality(Nullable(String))", nullable=True, sent=None, about=about)
+
+
 def _flag(name: str, about: str) -> Field:
     return Field(name, pl.Boolean(), "Bool", nullable=False, sent=None, about=about)
 
@@ -113,6 +117,8 @@ FIELDS: tuple[Field, ...] = (
     _flag("late", "It came after its partition's watermark: stored and counted, not matched"),
     _flag("clock_capped", "Its time lay in the future and was set back"),
     _flag("bot", "Its user agent names a robot"),
+    _told("device", "What its user agent says it was on: desktop, phone or tablet"),
+    _told("browser", "The browser's brand, as its user agent says it"),
 )
 
 FIELD_BY_NAME = {field.name: field for field in FIELDS}

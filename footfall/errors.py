@@ -73,6 +73,10 @@ class TriggerRuleError(UsageError):
         return tuple(f"rule {self.rule!r}, {problem}" for problem in self.problems)
 
 
+class FeatureError(UsageError):
+    """A feature or a model of scores is declared wrongly."""
+
+
 class TopicsFileError(UsageError):
     """A file of topics is wrong; all that is wrong is in `problems`, each with its line where one is known."""
 

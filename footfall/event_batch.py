@@ -5,8 +5,8 @@ event i) and are looked up only where an answer quotes them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ import polars as pl
 
 from footfall.clock import NEVER, WATERMARK
 from footfall.compiled import compiled
+from footfall.condition_words import WORD_BITS
+from footfall.envelope import MILLIONTHS, SCHEMA
 from footfall.errors import StateError
+from footfall.expression_leaves import EventProperty
 from footfall.frame_pickling import pickle_frames_by_arrow
 from footfall.hashing import hash_texts
 from footfall.pattern_plan import PatternPlan
@@ -24,6 +27,8 @@ from footfall.row_frames import filled_columns, present_rows, whole_numbers
 pickle_frames_by_arrow()
 
 HAS_PATH, HAS_REFERRER, HAS_UTM, HAS_USER, HAS_VALUE, HAS_CURRENCY = (1 << bit for bit in range(6))
+
+_MOST_MILLIONTHS = 2.0**62
 
 UNTOLD = 1 << 6
 """The mark of an event that came while nothing was told early: matches that it completes are told when they settle."""
@@ -61,9 +66,20 @@ the plan's mask, `value` in millionths, `row` its number among all rows a shard 
 Events = npt.NDArray[np.void]
 
 
+class Mark(NamedTuple):
+    """How far a source partition has come: its number, and what `ShardBatch` has under these names."""
+
+    partition: int
+    watermark: int
+    ended: bool = False
+    arrival: int = NEVER
+
+
 @dataclass(slots=True)
 class ShardBatch:
     """What one read of a source partition means to one shard; there may be no events in it.
+
+    Where several partitions were read together, it is what all of them mean.
 
     Attributes:
         shard: the shard's number.
@@ -79,6 +95,10 @@ class ShardBatch:
         arrival: the latest arrival (ms) that the partition has had, or the time up to which a live one has been read to
             its end; `NEVER` where neither is known.
         generation: that of the plan by which masks and lanes were made.
+        others: how far the other partitions have come that were read together with this one. Each partition's events
+            stand together, in offset order.
+        numbers: shape (events, `plan.read_numbers`): the numbers that features read, in millionths; `NEVER` where an
+            event has none.
     """
 
     shard: int
@@ -91,6 +111,13 @@ class ShardBatch:
     watermarks: npt.NDArray[np.int64] | None = None
     arrival: int = NEVER
     generation: int = 0
+    others: tuple[Mark, ...] = ()
+    numbers: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """How far the partitions have come whose events are here, this one first."""
+        return (Mark(self.partition, self.watermark, self.ended, self.arrival), *self.others)
 
 
 @compiled
@@ -125,8 +152,11 @@ def _marks(frame: pl.DataFrame) -> npt.NDArray[np.int32]:
     return marks
 
 
-def engine_events(frame: pl.DataFrame, partition: int) -> Events:
-    """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others."""
+def engine_events(frame: pl.DataFrame, partition: int | npt.NDArray[np.int32]) -> Events:
+    """Turn decoded events whose times are decided into `EVENT` records; `row` and `mask` are left to others.
+
+    `partition` is the number of the partition that they are of; an array has that of each.
+    """
     events = np.empty(frame.height, EVENT)
     events["time"] = whole_numbers(frame["event_time"], NEVER)
     events["arrival"] = whole_numbers(frame["arrival_time"], NEVER)
@@ -154,6 +184,30 @@ def same_keys(frame: pl.DataFrame, fields: tuple[str, ...]) -> npt.NDArray[np.ui
     return keys
 
 
+def event_numbers(
+    frame: pl.DataFrame, plan: PatternPlan, masks: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.int64]:
+    """What `ShardBatch.numbers` holds, for events with these masks."""
+    found = np.full((frame.height, len(plan.read_numbers)), NEVER, np.int64)
+    for lane, (number, condition) in enumerate(plan.read_numbers):
+        word, bit = divmod(plan.bit(condition), WORD_BITS)
+        rows = np.flatnonzero((masks[:, word] >> np.uint64(bit)) & np.uint64(1))
+        read = frame[sorted(number.columns())][rows] if rows.size else frame.clear()
+        if isinstance(number, EventProperty) and rows.size:
+            # Most documents don't have it, and looking for its name is much quicker than reading them.
+            text = pl.col("properties")
+            named = text.str.contains(number.path[0], literal=True) | text.str.contains("\\", literal=True)
+            rows = rows[read.select(named.fill_null(value=False)).to_series().to_numpy()]
+            read = frame[["properties"]][rows]
+        if rows.size:
+            values = read.select(number.column(SCHEMA)).to_series()
+            exact = (values.cast(pl.Float64) * MILLIONTHS).round()
+            # What isn't a number, or too large for one in millionths, counts as absent.
+            known = exact.is_between(-_MOST_MILLIONTHS, _MOST_MILLIONTHS).fill_null(value=False).to_numpy()
+            found[rows[known], lane] = exact.to_numpy()[known].astype(np.int64)
+    return found
+
+
 def split_by_shard(
     frame: pl.DataFrame,
     plan: PatternPlan,
@@ -169,16 +223,38 @@ def split_by_shard(
 
     `columns` are those of the batches' rows.
     """
+    mark = Mark(partition, watermark, ended, arrival)
+    return split_together(frame, plan, columns, [mark], shards, partition=partition)
+
+
+def split_together(
+    frame: pl.DataFrame,
+    plan: PatternPlan,
+    columns: list[str],
+    marks: Sequence[Mark],
+    shards: int,
+    *,
+    partition: int | npt.NDArray[np.int32],
+) -> list[ShardBatch]:
+    """One batch for every shard, from one read of several partitions; as `split_by_shard` otherwise.
+
+    `marks` say how far the partitions have come, `partition` is the number of each event's, or that of all of them.
+    The events of one partition stand together in the frame, in offset order.
+    """
+    (number, watermark, ended, arrival), *others = marks
+    rest = tuple(others)
     events = engine_events(frame, partition)
     masks = plan.masks(frame)
     events["mask"] = masks[:, 0]
     lanes = np.hstack([same_keys(frame, plan.same_fields), masks[:, 1:]])
     watermarks = frame[WATERMARK].to_numpy() if WATERMARK in frame.columns else None
+    numbers = event_numbers(frame, plan, masks)
     frame = filled_columns(frame[columns])
     if shards == 1:
         only = ShardBatch(
-            0, partition, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation
-        )
+            0, number, watermark, ended, events, lanes, frame, watermarks, arrival, plan.generation, rest,
+            numbers,
+        )  # fmt: skip
         return [only]
     shard_of = (events["visitor_low"] % np.uint64(shards)).astype(np.int64)
     starts = np.zeros(shards + 1, np.int64)
@@ -187,6 +263,7 @@ def split_by_shard(
     events, lanes = take_records(events, order), lanes[order]
     frame = frame[order]
     watermarks = None if watermarks is None else watermarks[order]
+    numbers = numbers[order]
     batches = []
     for shard in range(shards):
         start, end = int(starts[shard]), int(starts[shard + 1])
@@ -196,7 +273,7 @@ def split_by_shard(
         batches.append(
             ShardBatch(
                 shard,
-                partition,
+                number,
                 watermark,
                 ended,
                 events[part],
@@ -205,6 +282,8 @@ def split_by_shard(
                 before,
                 arrival,
                 plan.generation,
+                rest,
+                numbers[part],
             )
         )
     return batches
@@ -221,29 +300,38 @@ def halves(batches: Sequence[ShardBatch]) -> tuple[list[ShardBatch], list[ShardB
     if before is None or not middle:
         msg = "a batch without watermarks can't be cut; this is a fault of Footfall's"
         raise StateError(msg)
+    (number, watermark, ended, arrival), *others = _marks_before(batch, before, middle)
     first = ShardBatch(
         batch.shard,
-        batch.partition,
-        int(before[middle]),
-        False,
+        number,
+        watermark,
+        ended,
         batch.events[:middle],
         batch.lanes[:middle],
         batch.rows.slice(0, middle),
         before[:middle],
-        batch.arrival,
+        arrival,
         batch.generation,
+        tuple(others),
+        batch.numbers[:middle],
     )
-    events, lanes, rows = batch.events[middle:], batch.lanes[middle:], batch.rows.slice(middle)
-    second = ShardBatch(
-        batch.shard,
-        batch.partition,
-        batch.watermark,
-        batch.ended,
-        events,
-        lanes,
-        rows,
-        before[middle:],
-        batch.arrival,
-        batch.generation,
+    second = replace(
+        batch,
+        events=batch.events[middle:],
+        lanes=batch.lanes[middle:],
+        rows=batch.rows.slice(middle),
+        watermarks=before[middle:],
+        numbers=batch.numbers[middle:],
     )
     return [first], [second]
+
+
+def _marks_before(batch: ShardBatch, before: npt.NDArray[np.int64], place: int) -> list[Mark]:
+    """How far a batch's partitions have come before the event at that place."""
+    coming = batch.events["partition"][place:]
+    found = []
+    for mark in batch.marks:
+        own = np.flatnonzero(coming == mark.partition)
+        earlier = mark._replace(watermark=int(before[place + own[0]]), ended=False) if own.size else mark
+        found.append(earlier)
+    return found

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
+@lru_cache(maxsize=1_024)
 def property_reader(path: PropertyPath, kind: PropertyKind) -> Callable[[str | None], Any]:
     """A function from a document to its value at `path`: a str, a float or a bool; None where there is none.
 

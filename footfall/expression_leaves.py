@@ -105,14 +105,16 @@ class EventProperty(Leaf):
         path = json.dumps(list(self.path) if any("." in name for name in self.path) else ".".join(self.path))
         return f'; write property_({path}, "{wanted}")'
 
-    def _column(self, schema: pl.Schema) -> pl.Expr:  # noqa: ARG002  # properties are one text column
+    def read_all(self, documents: pl.Series) -> pl.Series:
+        """The value in each of the documents."""
         read = property_reader(self.path, self.type)
+        return pl.Series(
+            documents.name, [read(text) for text in documents.to_list()], dtype=_DTYPES[self.type]
+        )
+
+    def _column(self, schema: pl.Schema) -> pl.Expr:  # noqa: ARG002  # properties are one text column
         dtype = _DTYPES[self.type]
-
-        def read_all(documents: pl.Series) -> pl.Series:
-            return pl.Series(documents.name, [read(text) for text in documents.to_list()], dtype=dtype)
-
-        return pl.col("properties").map_batches(read_all, return_dtype=dtype, is_elementwise=True)
+        return pl.col("properties").map_batches(self.read_all, return_dtype=dtype, is_elementwise=True)
 
     def _compute(self, build: Build) -> Compute:  # noqa: ARG002  # properties are one text column
         return _known("properties", property_reader(self.path, self.type))

@@ -9,7 +9,7 @@ it in its block.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol
@@ -30,6 +30,7 @@ from footfall.record_part import Part
 from footfall.records import RecordBlock
 from footfall.robots import is_robot
 from footfall.tables import DEAD_LETTERS
+from footfall.user_agents import browser_of, device_of
 
 # Why a record is a dead letter; the codes are part of the store's contract.
 REASONS: dict[str, str] = {
@@ -54,6 +55,9 @@ ALWAYS = frozenset({"message_id", "visitor_id", "event_time", "arrival_time", "s
 
 _DECODED = tuple(f.name for f in FIELDS if f.name != "source_partition")
 _CACHED_NAMES = 65_536
+_OF_AGENTS: Mapping[str, Callable[[str], str | None]] = {"device": device_of, "browser": browser_of}
+"""What user agents say, as columns."""
+
 _NO_LETTERS = DEAD_LETTERS.empty()
 
 
@@ -87,6 +91,21 @@ class Decoded:
     events: pl.DataFrame
     dead: pl.DataFrame
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTogether:
+    """What became of several blocks of records.
+
+    Attributes:
+        events: as in `Decoded`, one block's after the other's.
+        bounds: int64[blocks + 1]; block i's events are the rows from bounds[i] to bounds[i + 1].
+        dead: for each block its dead letters, as in `Decoded`.
+    """
+
+    events: pl.DataFrame
+    bounds: npt.NDArray[np.int64]
+    dead: tuple[pl.DataFrame, ...]
 
 
 class Decoder(Protocol):
@@ -177,38 +196,73 @@ class Format(ABC):
         Raises:
             ValueError: the block's data aren't `count` lines, each with its newline.
         """
-        scan = self._layout.scan(block.data, block.count)
-        if block.count == 0:
-            return Decoded(pl.DataFrame(schema=self._schema()), _NO_LETTERS, 0)
-        _leave_broken_text(block.data, scan)
-        for row in block.oversized:
-            scan.states[row] = LEFT
-        offsets = block.offsets_of_records()
-        part = self._part(block, block.data, scan, offsets, block.arrivals)
+        found = self.decode_together([block])
+        return Decoded(found.events, found.dead[0], block.count)
+
+    def decode_together(self, blocks: Sequence[RecordBlock]) -> DecodedTogether:
+        """Decode several blocks, of any partitions, at once: to each the same happens as in `decode`.
+
+        For small blocks this takes little longer than one of them would. They are of one kind: in all of them the
+        transport knows the arrivals or in none, and what records say of theirs counts in all or in none.
+
+        Raises:
+            ValueError: there is no block, one's data aren't `count` lines, or they are of several kinds.
+        """
+        first, *others = blocks
+        if any(
+            (each.arrivals is None, each.own_arrivals) != (first.arrivals is None, first.own_arrivals)
+            for each in others
+        ):
+            raise ValueError("blocks that differ in where their arrivals come from can't be decoded together")
+        starts = np.cumsum([0, *(block.count for block in blocks)])
+        data = b"".join([block.data for block in blocks]) if others else first.data
+        count = int(starts[-1])
+        scan = self._layout.scan(data, count)
+        if others and not np.array_equal(
+            scan.bounds[starts], np.cumsum([0, *(len(block.data) for block in blocks)])
+        ):
+            raise ValueError("one of the blocks holds another number of lines than it has records")
+        if count == 0:
+            none = (_NO_LETTERS,) * len(blocks)
+            return DecodedTogether(pl.DataFrame(schema=self._schema()), starts, none)
+        _leave_broken_text(data, scan)
+        for block, start in zip(blocks, starts.tolist(), strict=False):
+            for row in block.oversized:
+                scan.states[start + row] = LEFT
+        offsets, arrivals = first.offsets_of_records(), first.arrivals
+        if others:
+            offsets = np.concatenate([block.offsets_of_records() for block in blocks])
+            known = [block.arrivals for block in blocks if block.arrivals is not None]
+            arrivals = np.concatenate(known) if known else None
+        part = self._part(data, scan, offsets, arrivals, own_arrivals=first.own_arrivals)
         events = self._frame(part)
         left = np.flatnonzero(scan.states != TAKEN)
         if not left.size:
-            return Decoded(events, _NO_LETTERS, block.count)
-        again, dead = self._decode_left(block, part, left)
+            return DecodedTogether(events, starts, (_NO_LETTERS,) * len(blocks))
+        taken = np.flatnonzero(scan.states == TAKEN)
+        again, rows, dead = self._decode_left(blocks, starts, part, left)
         if again is not None:
-            events = pl.concat([events, again]).sort("source_offset")
-        return Decoded(events, dead, block.count)
+            taken = np.concatenate([taken, rows])
+            order = np.argsort(taken)
+            events, taken = pl.concat([events, again])[order], taken[order]
+        return DecodedTogether(events, np.searchsorted(taken, starts), dead)
 
     def _schema(self) -> dict[str, pl.DataType]:
         return {name: SCHEMA[name] for name in self._columns}
 
     def _part(
         self,
-        block: RecordBlock,
         data: bytes,
         scan: Scan,
         offsets: npt.NDArray[np.int64],
         arrivals: npt.NDArray[np.int64] | None,
         properties: list[bytes] | None = None,
+        *,
+        own_arrivals: bool,
     ) -> Part:
         buffer = np.frombuffer(data, np.uint8)
         slots = self._layout.slots
-        return Part(data, scan, slots, buffer, offsets, arrivals, block.own_arrivals, properties)
+        return Part(data, scan, slots, buffer, offsets, arrivals, own_arrivals, properties)
 
     # --- the fast way: columns
     # -------------------------------------------------------------------------------
@@ -250,8 +304,8 @@ class Format(ABC):
         if "properties" in self._wanted:
             texts["properties"] = self._properties(part, taken)
         flags = {"late": np.zeros_like(taken), "clock_capped": np.zeros_like(taken)}
-        if "bot" in self._wanted:
-            flags["bot"] = self._bots(part, taken)
+        agents = self._agents(part, taken)
+        flags["bot"] = np.array([*map(is_robot, agents[1]), False])[agents[0]]
 
         rows = None if taken.all() else taken
         series: dict[str, pl.Series] = {}
@@ -268,6 +322,7 @@ class Format(ABC):
             series[name] = col.integer_series(name, values[taken], valid[taken], SCHEMA[name])
         for name in flags.keys() & self._wanted:
             series[name] = pl.Series(name, flags[name][taken])
+        series |= self._agent_columns(agents, taken)
         return pl.DataFrame([series[name] for name in self._columns])
 
     def _whole(self, part: Part, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -354,59 +409,81 @@ class Format(ABC):
             part.side += b"{}"
         return spans
 
-    def _bots(self, part: Part, taken: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _agents(self, part: Part, taken: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], list[str]]:
+        """Each record's user agent as a place in a list; -1 where it has none, or nobody asks."""
+        if self._wanted.isdisjoint(("bot", *_OF_AGENTS)):
+            return np.full(taken.size, -1, np.int32), []
         agents = part.text("user_agent", strict=False)
         if not (agents.lengths >= 0).any():
-            return np.zeros(taken.size, np.bool_)
+            return np.full(taken.size, -1, np.int32), []
         agents.lengths[~taken] = -1
         codes, firsts = col.distinct(part.buffer, agents)
-        robots = [is_robot(part.read(agents, row)) for row in firsts.tolist()]
-        return np.array([*robots, False])[codes]
+        return codes, [part.read(agents, row) for row in firsts.tolist()]
+
+    def _agent_columns(
+        self, agents: tuple[npt.NDArray[np.int32], list[str]], taken: npt.NDArray[np.bool_]
+    ) -> dict[str, pl.Series]:
+        """What the taken records' user agents say, by column."""
+        places = np.where(agents[0] < 0, len(agents[1]), agents[0])[taken]
+        columns = {}
+        for name in _OF_AGENTS.keys() & self._wanted:
+            words = pl.Series(name, [*map(_OF_AGENTS[name], agents[1]), None], dtype=pl.String)
+            columns[name] = words[places]
+        return columns
 
     # --- the generic way: one record at a time
     # ---------------------------------------------------------------
 
     def _decode_left(
-        self, block: RecordBlock, part: Part, left: npt.NDArray[np.int64]
-    ) -> tuple[pl.DataFrame | None, pl.DataFrame]:
-        dead: list[tuple[Any, ...]] = []
+        self,
+        blocks: Sequence[RecordBlock],
+        starts: npt.NDArray[np.int64],
+        part: Part,
+        left: npt.NDArray[np.int64],
+    ) -> tuple[pl.DataFrame | None, npt.NDArray[np.int64], tuple[pl.DataFrame, ...]]:
+        """The events of the records that were left, their rows, and by block the letters of those that are none."""
+        dead: list[list[tuple[Any, ...]]] = [[] for _ in blocks]
         lines: list[bytes] = []
         properties: list[bytes] = []
         rows: list[int] = []
-        for row in left.tolist():
+        block_of = np.searchsorted(starts, left, side="right") - 1
+        for row, number in zip(left.tolist(), block_of.tolist(), strict=True):
+            block, inner = blocks[number], row - int(starts[number])
             line = part.line(row)
-            size = block.oversized.get(row)
+            size = block.oversized.get(inner)
             try:
                 if size is not None:
                     raise UnfitError("too_large", f"{size} bytes")
                 plain, own = self._plain(line)
             except UnfitError as error:
-                place = (block.partition, int(part.offsets[row]), block.source, block.first_line + row)
+                place = (block.partition, int(part.offsets[row]), block.source, block.first_line + inner)
                 total = len(line) if size is None else size
-                dead.append((*place, error.reason, error.detail, line, total, letter_digest(line)))
+                dead[number].append((*place, error.reason, error.detail, line, total, letter_digest(line)))
             else:
                 rows.append(row)
                 lines.append(plain)
                 properties.append(own)
-        letters = (
-            pl.DataFrame(dead, schema=DEAD_LETTERS.schema, orient="row") if dead else DEAD_LETTERS.empty()
+        letters = tuple(
+            pl.DataFrame(each, schema=DEAD_LETTERS.schema, orient="row") if each else _NO_LETTERS
+            for each in dead
         )
+        again_rows = np.array(rows, np.int64)
         if not rows:
-            return None, letters
+            return None, again_rows, letters
         data = b"\n".join([*lines, b""])
-        arrivals = None if block.arrivals is None else block.arrivals[rows]
+        arrivals = None if part.arrivals is None else part.arrivals[rows]
         again = self._part(
-            block,
             data,
             self._layout.scan(data, len(rows)),
             part.offsets[rows],
             arrivals,
             properties,
+            own_arrivals=part.own_arrivals,
         )
         events = self._frame(again)
         if events.height != len(rows):
             raise RuntimeError("a record in plain form wasn't taken; this is a fault of Footfall's decoding")
-        return events, letters
+        return events, again_rows, letters
 
     def _plain(self, line: bytes) -> tuple[bytes, bytes]:
         """The record in a form that the fast way takes, and its properties.

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 
 def pack_frame(frame: pl.DataFrame) -> bytes:
-    """The frame as an IPC stream; types and nulls are kept. Columns of nulls alone are left to `_reduce`."""
+    """The frame as an IPC stream; types and nulls are kept. Columns of nulls alone are left to `packed_frame`."""
     # The oldest level writes a text column's own bytes; the newest one all those that its buffers share with others.
     arrays = [
         column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()) for column in frame.iter_columns()
@@ -50,7 +50,8 @@ def _rebuild(schema: dict[str, Any], height: int, packed: bytes | None) -> pl.Da
     )
 
 
-def _reduce(frame: pl.DataFrame) -> tuple[Callable[..., pl.DataFrame], tuple[Any, ...]]:
+def packed_frame(frame: pl.DataFrame) -> tuple[Callable[..., pl.DataFrame], tuple[Any, ...]]:
+    """What pickles write of a frame: a function, and what to call it with to have the frame again."""
     height = frame.height
     if height == 0:
         return pl.DataFrame, ([], dict(frame.schema))
@@ -61,4 +62,4 @@ def _reduce(frame: pl.DataFrame) -> tuple[Callable[..., pl.DataFrame], tuple[Any
 
 def pickle_frames_by_arrow() -> None:
     """From now on this process pickles frames so; whoever reads them needs nothing but this module."""
-    copyreg.pickle(pl.DataFrame, _reduce)
+    copyreg.pickle(pl.DataFrame, packed_frame)

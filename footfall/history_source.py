@@ -134,6 +134,10 @@ class PastAndLiveReader(RecordReader):
         log.info("%s: its history has been read; it goes on live at offset %d", self._partition, self._begins)
         return self._reader.read(max_records)
 
+    def has_more(self) -> bool:
+        """See `RecordReader.has_more`."""
+        return self._where == _PAST or self._reader.has_more()
+
     def position(self) -> Position:
         """Where the next `read` goes on."""
         return self._where, self._reader.position()

@@ -167,6 +167,10 @@ class KafkaReader(RecordReader):
                 return None
         return self._take(max_records)
 
+    def has_more(self) -> bool:
+        """See `RecordReader.has_more`."""
+        return bool(self._held)
+
     def position(self) -> tuple[int, int, bool]:
         """Where the next `read` goes on: a `KafkaPosition`, as a plain tuple."""
         return (self._offset, self._bytes, self._edge.dates_itself)
@@ -244,6 +248,8 @@ class KafkaReader(RecordReader):
         """The messages that are some, and the offset of an end-of-partition event behind them."""
         good: list[Message] = []
         eof: int | None = None
+        if not any(map(Message.error, messages[:-1])):
+            good, messages = messages[:-1], messages[-1:]
         for message in messages:
             error = message.error()
             if error is None:

@@ -28,12 +28,13 @@ from footfall.kafka_refusals import FOR_GOOD, LOGIN_FAULTS, NO_TOPIC, PURGED, re
 from footfall.messages import CONTRACT_BY_TABLE, encoded_messages
 from footfall.run_messages import SinkStatus, Tell
 from footfall.sink import Sink, fitting
-from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import DEAD_LETTERS, LATE_EVENTS, MATCHES, SCORES, SESSIONS, TRIGGERS, Table
 from footfall.topics import TOPIC_NAME
 
 ROUTES: Mapping[str, str] = {
     SESSIONS.name: "sessions",
     MATCHES.name: "matches",
+    SCORES.name: "scores",
     LATE_EVENTS.name: "late",
     DEAD_LETTERS.name: "dead",
 }
@@ -285,15 +286,17 @@ class KafkaSink(Sink):
 
     def _current(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The triggers that are sent. A retraction always is: what it takes back may have been sent in time."""
-        now = pl.lit(datetime.fromtimestamp(self._clock(), UTC)).cast(TRIGGERS.schema["expires_time"])
-        frame = frame.filter(pl.col("status").is_in(SENT_STATUSES))
-        expired = (frame["status"] == "fired") & frame.select(pl.col("expires_time") <= now).to_series()
-        if expired.any():
-            late = Counter(frame.filter(expired)["rule"].to_list())
+        now = round(self._clock() * 1_000_000) // 1_000
+        statuses, times = frame["status"].to_list(), frame["expires_time"].to_physical().to_list()
+        expired = [status == "fired" and time <= now for status, time in zip(statuses, times, strict=True)]
+        sent = [status in SENT_STATUSES for status in statuses]
+        if any(expired):
+            late = Counter(rule for rule, over in zip(frame["rule"].to_list(), expired, strict=True) if over)
             self.suppressed.update(late)
             for rule in late:
                 self._say_expired(rule)
-        return frame.filter(~expired)
+            sent = [wanted and not over for wanted, over in zip(sent, expired, strict=True)]
+        return frame if all(sent) else frame.filter(pl.Series(sent))
 
     def _say_expired(self, rule: str) -> None:
         # In the table of triggers they stand as fired: that they weren't sent is known here alone.
@@ -496,4 +499,8 @@ def _keys(table: Table, frame: pl.DataFrame) -> list[str]:
     if table.name == DEAD_LETTERS.name:
         places = zip(frame["source_partition"].to_list(), frame["source_offset"].to_list(), strict=True)
         return [f"{partition}:{offset}" for partition, offset in places]
+    if table.name == SCORES.name:
+        # The topic is compacted: the newest score of one model isn't to take the place of another's.
+        named = zip(frame["visitor_id"].to_list(), frame["model"].to_list(), strict=True)
+        return [f"{visitor} {model}" for visitor, model in named]
     return frame["visitor_id"].to_list()

@@ -5,7 +5,7 @@ from typing import Any
 
 from footfall.report import add_counts, answer_of
 from footfall.run_events import outlet
-from footfall.run_messages import Message, Progress, ShardStatus, SinkStatus
+from footfall.run_messages import Message, ModelStatus, Progress, ShardStatus, SinkStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class LiveTally:
     partitions: dict[str, Progress] = field(default_factory=dict)
     shards: dict[str, ShardStatus] = field(default_factory=dict)
     sinks: dict[tuple[int, str], SinkStatus] = field(default_factory=dict)
+    models: ModelStatus | None = None
 
     def note(self, message: Message) -> None:
         """Take a message."""
@@ -66,6 +67,8 @@ class LiveTally:
             self.shards[message.shard] = message
         elif isinstance(message, SinkStatus):
             self.sinks[message.worker, message.sink] = message
+        elif isinstance(message, ModelStatus):
+            self.models = message
 
     def report(self, *, workers: int, restarts: int) -> LiveReport:
         """The report."""
@@ -79,6 +82,7 @@ class LiveTally:
             add_counts(matches, shard.matches)
             for rule, counts in shard.triggers.items():
                 add_counts(triggers.setdefault(rule, {}), counts)
+        models = () if self.models is None else (self.models,)
         late = sum(partition.late for partition in partitions)
         return LiveReport(
             records=sum(partition.records for partition in partitions),
@@ -96,7 +100,7 @@ class LiveTally:
             timed_out=sum(shard.timed_out for shard in shards),
             dropped_partials=sum(shard.dropped_partials for shard in shards),
             triggers=dict(sorted(triggers.items())),
-            answer=answer_of([*(each.digest for each in partitions), *(each.digest for each in shards)]),
+            answer=answer_of(each.digest for each in (*partitions, *shards, *models)),
             partitions=len(self.partitions),
             shards=len(self.shards),
             workers=workers,

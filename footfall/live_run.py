@@ -36,6 +36,8 @@ from footfall.pattern_watch import PatternWatch
 from footfall.placement import shard_names
 from footfall.run_messages import ControlTaken, Message
 from footfall.run_store import prepare_store, store_name
+from footfall.scoring.champion_requests import ChampionRequests
+from footfall.scoring.score_model import models_digest
 from footfall.settings import Settings, redacted
 from footfall.state_folder import StateFolder
 from footfall.stop_signals import StopSignals
@@ -88,6 +90,9 @@ class LiveRun:
         if settings.webhook and settings.publish:
             open_target(settings.webhook, settings.webhook_secret)
         self._found = _read_patterns(settings)
+        self._models = (
+            () if isinstance(self._found, FootfallError) or not settings.scores else self._found.models
+        )
         self._history = tuple(redacted(each) for each in history)
         self._past = tuple(history)
         self._plan: HistoryPlan | None = None
@@ -137,6 +142,8 @@ class LiveRun:
                 PatternWatch(settings.pattern_folder, settings.pattern_check / 1000),
                 self._pool,
                 watch.happened,
+                ChampionRequests(state.folder, settings.pattern_check / 1000),
+                self._models,
             )
             self._keep_beginnings(state)
             state.begin(self._identity())
@@ -195,6 +202,7 @@ class LiveRun:
             "flow": "journeys",
             "settings": self._settings.identity(),
             "inputs": self._source.identity(),
+            "models": models_digest(self._models) if self._models else "",
             "shards": list(shard_names(self._settings.shards)),
             "store": store_name(self._settings),
         }
@@ -292,6 +300,7 @@ class LiveRun:
             settings=self._settings,
             source=self._source,
             controls=log.records,
+            models=self._models,
             flow="journeys",
             recovery=state.recovery,
             spool=state.spool,

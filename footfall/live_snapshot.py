@@ -54,6 +54,22 @@ class SinkFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """The models. `settled` in ms, `delay` in seconds behind the clock; `waiting` moments that aren't scored yet.
+
+    By model: champions and predictions; labels by model and learner; quality by model, learner and figure.
+    """
+
+    settled: int | None
+    delay: float | None
+    waiting: int
+    champions: Mapping[str, str]
+    predictions: Mapping[str, int]
+    labels: Mapping[tuple[str, str], int]
+    quality: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
 class NoticeLine:
     """A notice or event worth showing; `time` in ms."""
 
@@ -83,6 +99,7 @@ class LiveSnapshot:
         matches_per_minute, triggers_per_minute: over the last 60 s.
         answer: the digest over what has settled, by the last words of shards and partitions; comparable between runs
             only when both stand still at the same point.
+        models: the models; None where none has told of itself.
         alerts: name -> why, of the alerts that are up.
     """
 
@@ -126,6 +143,7 @@ class LiveSnapshot:
     partitions: tuple[PartitionFigures, ...]
     shards: tuple[ShardFigures, ...]
     sinks: tuple[SinkFigures, ...]
+    models: ModelFigures | None
     alerts: Mapping[str, str]
     notices: tuple[NoticeLine, ...]
 

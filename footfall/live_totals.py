@@ -12,13 +12,21 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from footfall.live_snapshot import LiveSnapshot, NoticeLine, PartitionFigures, ShardFigures, SinkFigures
+from footfall.live_snapshot import (
+    LiveSnapshot,
+    ModelFigures,
+    NoticeLine,
+    PartitionFigures,
+    ShardFigures,
+    SinkFigures,
+)
 from footfall.readiness import Readiness
 from footfall.report import answer_of
 from footfall.rising_counts import Key, RisingCounts
 from footfall.run_events import AWAY, BACK, RunEvent, outlet
 from footfall.run_messages import (
     Message,
+    ModelStatus,
     PartitionDone,
     Progress,
     ShardDone,
@@ -31,6 +39,8 @@ from footfall.run_messages import (
 ALERTS = (
     "broken_patterns",
     "broker_away",
+    "champion_loses",
+    "model_drift",
     "partition_added",
     "spool_nearly_full",
     "store_away",
@@ -46,6 +56,7 @@ _LEAST = 1.0
 _NOTICES = 20
 _SUMMED = frozenset({"dead_letters", "limit_hit", "snapshot_slow"})
 _NEARLY_FULL = 0.9
+_DRIFT_LABELS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,9 @@ class LiveTotals:
         )
         self._partitions: dict[str, Progress] = {}
         self._shards: dict[str, ShardStatus] = {}
+        self._models: ModelStatus | None = None
+        # By model: the drifts seen so far, and how many labels had been learnt by the last one.
+        self._drifts: dict[str, tuple[int, int]] = {}
         self._sinks: dict[tuple[int, str], SinkStatus] = {}
         self._digests: dict[tuple[str, str], tuple[int, int]] = {}
         self._alerts: dict[str, _Alert] = {}
@@ -123,6 +137,8 @@ class LiveTotals:
                     self._note_shard(message)
                 case ShardDone():
                     self._note_shard_done(message)
+                case ModelStatus():
+                    self._note_models(message)
                 case SinkStatus():
                     self._note_sink(message)
                 case WorkerStarted():
@@ -221,6 +237,28 @@ class LiveTotals:
                 **more,
             },
         )
+
+    def _note_models(self, message: ModelStatus) -> None:
+        self._models = message
+        self._digests["models", ""] = message.digest
+        reached: dict[Key, int] = {
+            ("predictions", name): count for name, count in message.predictions.items()
+        }
+        reached |= {
+            ("labels", model, learner): count
+            for model, counts in message.labels.items()
+            for learner, count in counts.items()
+        }
+        reached |= {
+            ("triggers", rule, status): count
+            for rule, counts in message.triggers.items()
+            for status, count in counts.items()
+        }
+        self._counts.reach(("models", ""), reached)
+        for model, champion in message.champions.items():
+            drifts = int(message.quality.get(model, {}).get(champion, {}).get("drifts", 0))
+            if drifts > self._drifts.get(model, (0, 0))[0]:
+                self._drifts[model] = drifts, message.labels[model][champion]
 
     def _note_sink(self, message: SinkStatus) -> None:
         source = (message.worker, message.sink)
@@ -321,6 +359,7 @@ class LiveTotals:
                 partitions=partitions,
                 shards=shards,
                 sinks=sinks,
+                models=self._model_figures(now_ms),
                 alerts=self._alerts_now(),
                 notices=tuple(self._notices),
             )
@@ -373,7 +412,54 @@ class LiveTotals:
             share = state.waiting_bytes / self._spool_limit if self._spool_limit else 0.0
             if share >= _NEARLY_FULL and outlet(state.sink) == "store":
                 up["spool_nearly_full"] = f"{share:.0%} of the spool of worker {state.worker} is taken"
+        if self._models is not None:
+            up |= model_alerts(self._models, {model: labels for model, (_, labels) in self._drifts.items()})
         return dict(sorted(up.items()))
+
+    def _model_figures(self, now_ms: int) -> ModelFigures | None:
+        last = self._models
+        if last is None:
+            return None
+        return ModelFigures(
+            settled=last.settled,
+            delay=_delay(last.settled, now_ms),
+            waiting=last.waiting,
+            champions=last.champions,
+            predictions={name: self._counts.total("predictions", name) for name in last.predictions},
+            labels={
+                (model, learner): self._counts.total("labels", model, learner)
+                for model, counts in last.labels.items()
+                for learner in counts
+            },
+            quality=last.quality,
+        )
+
+
+def model_alerts(models: ModelStatus, drifted: Mapping[str, int]) -> dict[str, str]:
+    """What is wrong with models: a champion that a challenger beats, and drift that was found in the last labels.
+
+    `drifted` says by model how many labels its champion had learnt when drift was last found.
+    """
+    up = {}
+    for model, champion in models.champions.items():
+        figures = models.quality.get(model, {})
+        own = figures.get(champion, {})
+        better = [
+            f"{learner} ({loss:.4f})"
+            for learner, others in sorted(figures.items())
+            if learner != champion
+            and (loss := others.get("log_loss")) is not None
+            and loss < own.get("log_loss", 0.0)
+            and others.get("roc_auc", 0.0) > own.get("roc_auc", 1.0)
+        ]
+        if better:
+            up["champion_loses"] = (
+                f"model {model}: by ROC AUC and log loss, {', '.join(better)} is better than the champion {champion} "
+                f"({own['log_loss']:.4f}) over the last labels: footfall models compare {model}"
+            )
+        if model in drifted and models.labels[model][champion] - drifted[model] < _DRIFT_LABELS:
+            up["model_drift"] = f"model {model}: what it predicts from has come to mean something else"
+    return up
 
 
 def _shard_figures(last: ShardStatus, now_ms: int) -> ShardFigures:

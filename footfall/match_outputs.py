@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from footfall.pattern import Pattern
 from footfall.pattern_lowering import EventValues, Output, lower_outputs
@@ -93,7 +92,4 @@ class LoopOutputs:
         return texts
 
     def _values(self, rows: npt.NDArray[np.int64], pool: RowPool) -> list[tuple[Any, ...]]:
-        names = sorted(self.columns)
-        frame = pl.DataFrame(dict(zip(names, pool.take(rows, names), strict=True)))
-        values: list[tuple[Any, ...]] = frame.select(self.values.columns()).rows()
-        return values
+        return self.values.rows(pool.take(rows, sorted(self.columns)))

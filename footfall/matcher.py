@@ -31,6 +31,7 @@ from footfall.record_arrays import copied, grown, keep_records
 from footfall.visitors import VISITOR, VisitorTable
 
 _NO_LIMIT = np.iinfo(np.int32).max
+_ROOM = 1_024
 
 
 def _with_room(array: npt.NDArray[Any], wanted: int) -> npt.NDArray[Any]:
@@ -215,12 +216,14 @@ class Matcher:
         i is at place i, under the name (i, i). What the fork does leaves this matcher as it is.
         """
         count, nodes = count_partials(slots, visitors.records, self.partials, self.pool)
-        partials, pool = np.zeros(max(256, count), PARTIAL), np.zeros(max(256, nodes), NODE)
+        # With room for what the copies begin, or the loops would stop for more again and again.
+        partials, pool = np.zeros(2 * count + _ROOM, PARTIAL), np.zeros(2 * nodes + _ROOM, NODE)
         records = np.zeros(slots.size, VISITOR)
         copy_partials(slots, visitors.records, self.partials, self.pool, records, partials, pool)
         records["high"] = records["low"] = np.arange(slots.size)
         counters = np.array([-1, count, -1, nodes, 0, 0, 0, self.counters[EVENTS], 0], np.int64)
-        forked = Matcher(partials, pool, counters)
+        out = np.zeros(_ROOM, MATCH), np.zeros(4 * _ROOM, NODE), np.zeros(_ROOM, np.int64)
+        forked = Matcher(partials, pool, counters, _out=out)
         return forked, VisitorTable(records, places=np.array([-1, slots.size, slots.size], np.int64))
 
     @property

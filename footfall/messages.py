@@ -27,9 +27,19 @@ import orjson
 import polars as pl
 
 from footfall.envelope import FIELDS, MILLIONTHS, TIME
-from footfall.tables import CONTROLS, DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import (
+    CONTROLS,
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    SCORES,
+    SESSIONS,
+    TRIGGERS,
+    Table,
+)
 
-Kind = Literal["text", "time", "integer", "boolean", "money", "json", "bytes"]
+Kind = Literal["text", "time", "integer", "number", "boolean", "money", "json", "bytes"]
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _OBJECT: Mapping[str, Any] = {"type": "object"}
@@ -46,6 +56,7 @@ _KINDS: Mapping[Kind, Mapping[str, Any]] = {
         "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
     },
     "integer": {"type": "integer"},
+    "number": {"type": "number"},
     "boolean": {"type": "boolean"},
     "money": {"type": "string", "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{0,5}[1-9])?$"},
     "json": {},
@@ -277,6 +288,38 @@ MATCH = MessageContract(
     ),
 )
 
+SCORE = MessageContract(
+    "score",
+    1,
+    "What a model says of a visitor, told when it has moved far or into another band. The key is the visitor and the "
+    "model, so that a compacted topic has the newest of each.",
+    (
+        _text("score_id", "Names the score: a hash of model, visitor and the moment that it was made at"),
+        _REVISION,
+        MessageField(
+            "status", "text", "fired: it stands; retracted: it doesn't any more", values=_STATUSES[:2]
+        ),
+        _text("model", "The model's name"),
+        _text("visitor_id", "Whom it is about: an anonymous or a known visitor"),
+        _text("user_id", "The known user, where there is one", nullable=True),
+        _text("session_id", "The session that has just ended, where that is the moment", nullable=True),
+        _time("time", "The moment, in event time"),
+        _text("moment", "What kind of moment: session_end, event, or days_after the last event"),
+        MessageField("score", "number", "0 to 100"),
+        MessageField("predicted", "number", "The probability, or the expected money of models of value"),
+        _text("band", "The band of the score, such as low, medium, high"),
+        _text("learner", "Which of the model's learners predicted"),
+        _integer("model_version", "How many labels that learner had learnt"),
+        _json("reasons", "The strongest reasons, in words", {"type": "array", "items": {"type": "string"}}),
+        MessageField(
+            "change", "number", "Change since the score told before; null for the first", nullable=True
+        ),
+    ),
+)
+
+_LATER_EVENT_FIELDS = ("device", "browser")
+"""Those that the first version of the contract hadn't."""
+
 _EVENT_KINDS: Mapping[str, Kind] = {"time": "time", "number": "integer", "money": "money", "object": "json"}
 
 
@@ -293,7 +336,7 @@ def _event_field(name: str) -> MessageField:
         kind = "integer"
     # The envelope speaks of the table's form.
     about = {"value": "Money", "properties": "Everything else that the event carried"}.get(name, known.about)
-    return MessageField(name, kind, about, nullable=known.nullable)
+    return MessageField(name, kind, about, nullable=known.nullable, required=name not in _LATER_EVENT_FIELDS)
 
 
 EVENT = MessageContract(
@@ -324,8 +367,8 @@ DEAD_LETTER = MessageContract(
 CONTROL = MessageContract(
     "control",
     1,
-    "A run's patterns and trigger rules, and from when on they are in force. Its key is its number in 8 digits. It "
-    "takes the place of the one of its number, and of all with higher numbers before it.",
+    "A run's patterns, trigger rules and champions of scores, and from when on they are in force. Its key is its "
+    "number in 8 digits. It takes the place of the one of its number, and of all with higher numbers before it.",
     (
         _integer("number", "0 is what the run began with, then 1, 2, 3 …"),
         MessageField(
@@ -337,7 +380,8 @@ CONTROL = MessageContract(
         ),
         _text(
             "digest",
-            'SHA-256 of {"patterns": …, "rules": …} as ASCII JSON with sorted keys and without white space',
+            'SHA-256 of {"patterns": …, "rules": …} and, where it holds any, "champions", as ASCII JSON with sorted '
+            "keys and without white space",
         ),
         _json("patterns", "The patterns, by name, each as `Pattern.to_json` writes it", _OBJECTS),
         _json("rules", "The trigger rules, by name, each as `TriggerRule.to_json` writes it", _OBJECTS),
@@ -347,15 +391,24 @@ CONTROL = MessageContract(
             {"type": "object", "additionalProperties": _KINDS["time"]},
         ),
         _time("written_at", "When it was made, by the clock of the machine that made it"),
+        MessageField(
+            "champions",
+            "json",
+            "Model of scores -> the learner that was promoted; a model that isn't there has the one it is declared "
+            "with",
+            required=False,
+            shape={"type": "object", "additionalProperties": {"type": "string"}},
+        ),
     ),
 )
 
-CONTRACTS: tuple[MessageContract, ...] = (TRIGGER, SESSION, MATCH, EVENT, DEAD_LETTER, CONTROL)
+CONTRACTS: tuple[MessageContract, ...] = (TRIGGER, SESSION, MATCH, SCORE, EVENT, DEAD_LETTER, CONTROL)
 
 CONTRACT_BY_TABLE: Mapping[str, MessageContract] = {
     TRIGGERS.name: TRIGGER,
     SESSIONS.name: SESSION,
     MATCHES.name: MATCH,
+    SCORES.name: SCORE,
     EVENTS.name: EVENT,
     LATE_EVENTS.name: EVENT,
     DEAD_LETTERS.name: DEAD_LETTER,
@@ -423,6 +476,7 @@ def _fragment(text: str | None) -> object:
 _WRITERS: Mapping[Kind, Callable[[pl.Series], Sequence[object]]] = {
     "text": pl.Series.to_list,
     "integer": pl.Series.to_list,
+    "number": pl.Series.to_list,
     "boolean": pl.Series.to_list,
     "time": _iso_times,
     "money": _decimals,

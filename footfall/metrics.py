@@ -33,7 +33,7 @@ class LiveCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metrics, all of one moment."""
         now = self._totals.snapshot()
-        return [*_run(now), *_input(now), *_answers(now), *_state(now), *_sinks(now)]
+        return [*_run(now), *_input(now), *_answers(now), *_state(now), *_models(now), *_sinks(now)]
 
 
 def metrics_page(totals: LiveTotals) -> Callable[[str], tuple[bytes, str]]:
@@ -166,6 +166,37 @@ def _state(now: LiveSnapshot) -> Iterable[Metric]:
         "Time that the last snapshot took.",
         [((s.shard,), s.snapshot_seconds) for s in shards],
         by_shard,
+    )
+
+
+def _models(now: LiveSnapshot) -> Iterable[Metric]:
+    models = now.models
+    if models is None:
+        return
+    yield _gauge(
+        "models_settled_timestamp_seconds",
+        "Up to which event time the models have everything.",
+        _one(None if models.settled is None else models.settled / 1000),
+    )
+    yield _gauge("models_waiting", "Moments that aren't scored yet.", _one(models.waiting))
+    yield _gauge(
+        "model_champion",
+        "The champion of a model; always 1.",
+        [((model, learner), 1) for model, learner in models.champions.items()],
+        ("model", "learner"),
+    )
+    yield _counter("model_predictions", "Predictions.", _by_name(models.predictions), ("model",))
+    yield _counter("model_labels", "Labels learnt.", models.labels.items(), ("model", "learner"))
+    yield _gauge(
+        "model_quality",
+        "How good a learner was over its last labels, by figure.",
+        [
+            ((model, learner, figure), value)
+            for model, learners in models.quality.items()
+            for learner, figures in learners.items()
+            for figure, value in figures.items()
+        ],
+        ("model", "learner", "figure"),
     )
 
 

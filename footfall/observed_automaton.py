@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from footfall.automaton import Automaton
+from footfall.automaton_memory import Node, Partial, Whole
 from footfall.automaton_states import State
-from footfall.visitor_automaton import Match, VisitorAutomaton, _Arrival, _Node, _Partial, _Whole
+from footfall.visitor_automaton import Match, VisitorAutomaton, _Arrival
 
 Path = tuple[tuple[int, int], ...]
 """The events that a partial match took: stage number and event, in their order."""
@@ -117,7 +118,7 @@ class ObservedAutomaton(VisitorAutomaton):
         super().__init__(automaton, limit=limit)
         self.facts: list[Fact] = []
         self._reached: list[tuple[int, Path]] = []
-        self._unlimited: list[_Partial] = []
+        self._unlimited: list[Partial] = []
 
     def live(self) -> list[Live]:
         """The partial matches under way, the first begun first."""
@@ -138,7 +139,7 @@ class ObservedAutomaton(VisitorAutomaton):
             if last is not None and (absence.absent_ms is None or time - last < absence.absent_ms)
         ]
 
-    def _step(self, event: int, time: int, mask: int) -> list[_Whole]:
+    def _step(self, event: int, time: int, mask: int) -> list[Whole]:
         done = super()._step(event, time, mask)
         # The limit drops the oldest, which come first.
         dropped = self._unlimited[: len(self._unlimited) - len(self._partials)]
@@ -147,7 +148,7 @@ class ObservedAutomaton(VisitorAutomaton):
         return done
 
     def _move(
-        self, partial: _Partial, state: State, arrival: _Arrival, partials: list[_Partial], done: list[_Whole]
+        self, partial: Partial, state: State, arrival: _Arrival, partials: list[Partial], done: list[Whole]
     ) -> None:
         live, whole = len(partials), len(done)
         super()._move(partial, state, arrival, partials, done)
@@ -161,7 +162,7 @@ class ObservedAutomaton(VisitorAutomaton):
             )
         )
 
-    def _begin(self, arrival: _Arrival, partials: list[_Partial], done: list[_Whole]) -> None:
+    def _begin(self, arrival: _Arrival, partials: list[Partial], done: list[Whole]) -> None:
         live, whole = len(partials), len(done)
         super()._begin(arrival, partials, done)
         begun = _distinct([_path(each[1]) for each in partials[live:]])
@@ -177,7 +178,7 @@ class ObservedAutomaton(VisitorAutomaton):
                 self.facts.append(Expired(_path(partial[1]), partial[0], deadline, absent))
         return super()._expired(deadline)
 
-    def _released(self, done: list[_Whole], time: int, *, by_time: bool) -> list[Match]:
+    def _released(self, done: list[Whole], time: int, *, by_time: bool) -> list[Match]:
         partials = self._partials
         waiting = [*self._held, *done]
         places = {_path(last): root[3] for last, root in waiting}
@@ -201,20 +202,20 @@ class ObservedAutomaton(VisitorAutomaton):
         """The match of this release that let no other begin at that place."""
         return next((path for reached, path in self._reached if place < reached), None)
 
-    def _skipped_to(self, last: _Node, root: _Node) -> int:
+    def _skipped_to(self, last: Node, root: Node) -> int:
         place = super()._skipped_to(last, root)
         self._reached.append((place, _path(last)))
         return place
 
-    def _match(self, last: _Node, time: int, *, by_time: bool, timed_out: bool = False) -> Match:
+    def _match(self, last: Node, time: int, *, by_time: bool, timed_out: bool = False) -> Match:
         match = super()._match(last, time, by_time=by_time, timed_out=timed_out)
         self.facts.append(Released(_path(last), match))
         return match
 
 
-def _path(last: _Node) -> Path:
+def _path(last: Node) -> Path:
     steps: list[tuple[int, int]] = []
-    node: _Node | None = last
+    node: Node | None = last
     while node is not None:
         steps.append((node[0], node[1]))
         node = node[4]

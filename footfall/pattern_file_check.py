@@ -28,6 +28,7 @@ from footfall.pattern_files import is_shipped, named_pattern, pattern_names_in
 from footfall.pattern_parameters import ParametricPattern
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_warnings import condition_warnings, pattern_warnings
+from footfall.scoring.score_model import ScoreModel
 from footfall.trigger_cases import load_rule_case_files, rule_case_file
 from footfall.trigger_rule import TriggerRule
 from footfall.trigger_rule_check import misfits, unknown_pattern
@@ -69,12 +70,14 @@ class CheckedFile:
         problems: what a run would refuse.
         warnings: what a run takes, but is likely not meant.
         rules: the trigger rules that are whole and fit the folder's patterns, in the file's order.
+        models: the models of scores, in the file's order.
     """
 
     patterns: tuple[Pattern, ...]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     rules: tuple[TriggerRule, ...] = ()
+    models: tuple[ScoreModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class _Reading:
     problems: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     uncalled: bool = False
+    models: list[ScoreModel] = field(default_factory=list)
 
     def problem(self, error: BaseException, line: int | None) -> None:
         if isinstance(error, PatternError):
@@ -160,7 +164,7 @@ def check_file(path: Path) -> CheckedFile:
             f"{path} is no file of patterns: give one that is there and ends in .py or .json, or a folder of such"
         )
     reading = _read(path)
-    if not (reading.found or reading.rules or reading.problems or reading.uncalled):
+    if not (reading.found or reading.rules or reading.models or reading.problems or reading.uncalled):
         reading.warn("it defines no pattern; assign one: my_pattern = Pattern(...)...")
     if path.name.startswith((".", "_")):
         reading.warn("a run doesn't read files whose names begin with . or _")
@@ -174,7 +178,9 @@ def check_file(path: Path) -> CheckedFile:
         _check_cases(reading, placed)
     rules = _check_rules(reading, others, names)
     patterns = tuple(placed.pattern for placed in reading.found)
-    return CheckedFile(patterns, tuple(reading.problems), tuple(reading.warnings), rules)
+    return CheckedFile(
+        patterns, tuple(reading.problems), tuple(reading.warnings), rules, tuple(reading.models)
+    )
 
 
 def check_patterns(paths: Sequence[Path], *, as_json: bool) -> int:
@@ -293,6 +299,7 @@ def _run(reading: _Reading, statements: Sequence[ast.stmt]) -> tuple[ModuleType,
 
 def _take_patterns(reading: _Reading, module: ModuleType, lines: dict[str, int]) -> None:
     seen: set[int] = set()
+    reading.models += [value for value in vars(module).values() if isinstance(value, ScoreModel)]
     for name, value in vars(module).items():
         if not isinstance(value, Pattern | ParametricPattern | TriggerRule) or id(value) in seen:
             continue

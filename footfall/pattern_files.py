@@ -2,8 +2,8 @@
 
 A Python file defines patterns (`my_pattern = Pattern(...)...`) and patterns with parameters (functions under
 `@parameters`, see `footfall.pattern_parameters`), which count with their defaults. Trigger rules
-(`my_rule = TriggerRule(...)`) stand in the same files. Such files are code and run when they are read, so a folder is
-as trusted as the program itself.
+(`my_rule = TriggerRule(...)`) and models of scores (`my_model = ScoreModel(...)`) stand in the same files. Such files
+are code and run when they are read, so a folder is as trusted as the program itself.
 """
 
 import ast
@@ -20,6 +20,7 @@ from footfall.errors import PatternError, PatternFilesError, TriggerRuleError, U
 from footfall.pattern import Pattern
 from footfall.pattern_fault import fault_line, fault_words
 from footfall.pattern_parameters import ParameterValue, ParametricPattern
+from footfall.scoring.score_model import ScoreModel
 from footfall.trigger_rule import TriggerRule
 from footfall.trigger_rule_check import misfits
 
@@ -32,11 +33,13 @@ class PatternFolder:
         patterns: the patterns, by name; those with parameters as their defaults make them.
         parametric: name -> the pattern with parameters, for those that have some.
         rules: the trigger rules, by name.
+        models: the models of scores, by name.
     """
 
     patterns: tuple[Pattern, ...]
     parametric: Mapping[str, ParametricPattern]
     rules: tuple[TriggerRule, ...] = ()
+    models: tuple[ScoreModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +148,13 @@ def is_shipped(made: Pattern | TriggerRule) -> bool:
 def read_folder(folder: Path | None = None) -> PatternFolder:
     """What a folder of patterns holds; without one, the folder of the shipped patterns.
 
-    Every `Pattern`, `ParametricPattern` and `TriggerRule` that a `*.py` file (not one that starts with `_`) has at
-    module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't read.
+    Every `Pattern`, `ParametricPattern`, `TriggerRule` and `ScoreModel` that a `*.py` file (not one that starts with
+    `_`) has at module level counts, and so does each `*.json` file that `Pattern.to_json` wrote. Folders inside aren't
+    read.
 
     Raises:
         UsageError: the folder doesn't exist, or holds no pattern.
-        PatternFilesError: files are wrong, two patterns or two rules have one name, or a rule doesn't fit the
+        PatternFilesError: files are wrong, two patterns, rules or models have one name, or a rule doesn't fit the
             folder's patterns; it names all of them.
     """
     folder = content_folder("patterns") if folder is None else folder
@@ -160,18 +164,20 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
     problems = faults.problems
     found: list[_Found] = []
     found_rules: list[_FoundRule] = []
+    found_models: list[tuple[ScoreModel, str]] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")) or not path.is_file():
             continue
         before = len(problems)
         if path.suffix == ".py":
-            found.extend(_read_python(path, faults, found_rules))
+            found.extend(_read_python(path, faults, found_rules, found_models))
         elif path.suffix == ".json":
             found.extend(_read_json(path, problems))
         if len(problems) > before:
             faults.lose(_names_in(path))
     by_name = _by_name(found, problems)
     rules = _rules_by_name(found_rules, {one.pattern.name: one.pattern for one in by_name}, faults)
+    models = _models_by_name(found_models, problems)
     if problems:
         raise PatternFilesError(problems)
     if not by_name:
@@ -182,10 +188,22 @@ def read_folder(folder: Path | None = None) -> PatternFolder:
         tuple(one.pattern for one in by_name),
         {one.pattern.name: one.parametric for one in by_name if one.parametric is not None},
         rules,
+        models,
     )
 
 
-def _read_python(path: Path, faults: _Faults, rules: list[_FoundRule]) -> Iterator[_Found]:
+def _models_by_name(found: list[tuple[ScoreModel, str]], problems: list[str]) -> tuple[ScoreModel, ...]:
+    first: dict[str, tuple[ScoreModel, str]] = {}
+    for model, where in found:
+        known, there = first.setdefault(model.name, (model, where))
+        if known is not model:
+            problems.append(f"{where}: the name {model.name!r} is taken by the model in {there}")
+    return tuple(first[name][0] for name in sorted(first))
+
+
+def _read_python(
+    path: Path, faults: _Faults, rules: list[_FoundRule], models: list[tuple[ScoreModel, str]]
+) -> Iterator[_Found]:
     problems = faults.problems
     # The name is private and differs from folder to folder, so that it hides no module and is hidden by none.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
@@ -204,12 +222,12 @@ def _read_python(path: Path, faults: _Faults, rules: list[_FoundRule]) -> Iterat
     lines = _assignment_lines(path)
     seen: set[int] = set()
     for name, value in vars(module).items():
-        if not isinstance(value, Pattern | ParametricPattern | TriggerRule) or id(value) in seen:
+        if not isinstance(value, Pattern | ParametricPattern | TriggerRule | ScoreModel) or id(value) in seen:
             continue
         seen.add(id(value))
         where = f"{path}, line {lines[name]}" if name in lines else str(path)
-        if isinstance(value, TriggerRule):
-            rules.append(_FoundRule(value, where))
+        if isinstance(value, TriggerRule | ScoreModel):
+            _note(value, where, rules, models)
             continue
         if isinstance(value, Pattern):
             pattern = value
@@ -223,6 +241,18 @@ def _read_python(path: Path, faults: _Faults, rules: list[_FoundRule]) -> Iterat
             yield _Found(pattern.check(), where, value if isinstance(value, ParametricPattern) else None)
         except PatternError as error:
             problems.append(f"{where}: {error}")
+
+
+def _note(
+    value: TriggerRule | ScoreModel,
+    where: str,
+    rules: list[_FoundRule],
+    models: list[tuple[ScoreModel, str]],
+) -> None:
+    if isinstance(value, TriggerRule):
+        rules.append(_FoundRule(value, where))
+    else:
+        models.append((value, where))
 
 
 def _read_json(path: Path, problems: list[str]) -> Iterator[_Found]:

@@ -6,7 +6,7 @@ condition depends on one event alone is an expression with a number, its slot, i
 an event needs to be kept for as long as a partial match may ask for it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -17,7 +17,7 @@ from footfall.envelope import SCHEMA
 from footfall.errors import ExpressionError, PatternError
 from footfall.expression import Expression
 from footfall.expression_base import Compute, Node
-from footfall.expression_leaves import EventField
+from footfall.expression_leaves import EventField, EventProperty
 from footfall.expression_nodes import AllOf, AnyOf, Constant, Not
 from footfall.pattern import Pattern
 from footfall.pattern_spec import LoopSpec, PartialTest, PartialView, PatternSpec, StageSpec, Test
@@ -67,17 +67,29 @@ class EventValues:
         return self._built()[0]
 
     def frame(self, events: pl.DataFrame) -> pl.DataFrame:
-        """`columns()` of events; those that are plain fields are taken as they are, which is quicker for a few rows."""
-        found = {
-            slot: events[value.name]
-            for slot, value in enumerate(self.expressions)
-            if isinstance(value, EventField) and value.kind(self.schema) != "time"
-        }
+        """`columns()` of events; plain fields and properties are taken directly, which is quicker for a few rows."""
+        found = self._taken_directly({column.name: column for column in events.iter_columns()})
         if len(found) < len(self.expressions):
             others = [column for slot, column in enumerate(self.columns()) if slot not in found]
             more = events.select(others)
             found |= {int(column.name): column for column in more.iter_columns()}
-        return pl.DataFrame({str(slot): found[slot] for slot in sorted(found)})
+        return pl.DataFrame([found[slot].alias(str(slot)) for slot in sorted(found)])
+
+    def rows(self, events: Sequence[pl.Series]) -> list[tuple[Any, ...]]:
+        """The rows of what `frame` gives, from the columns that it reads."""
+        found = self._taken_directly({column.name: column for column in events})
+        if len(found) < len(self.expressions):
+            return self.frame(pl.DataFrame(events)).rows()
+        return list(zip(*(found[slot].to_list() for slot in sorted(found)), strict=True))
+
+    def _taken_directly(self, events: Mapping[str, pl.Series]) -> dict[int, pl.Series]:
+        found = {}
+        for slot, value in enumerate(self.expressions):
+            if isinstance(value, EventProperty):
+                found[slot] = value.read_all(events["properties"])
+            elif isinstance(value, EventField) and value.kind(self.schema) != "time":
+                found[slot] = events[value.name]
+        return found
 
     def event_columns(self) -> frozenset[str]:
         """The event columns that `columns()` reads."""

@@ -106,6 +106,8 @@ class PatternPlan:
         table: `ROW` records, one for each pattern of the loops.
         numbers: the pattern's number for each row of `table`.
         interest: for each word the bits of all conditions that a pattern of the loops awaits or forbids.
+        carried: further event columns that the rows carry.
+        read_numbers: numbers of events that others want, each with the condition of the events that have it.
         sees_all: 0 if an event outside `interest` changes nothing; 1 if it may end or advance a partial match
             that there is; 2 if it may also begin one.
     """
@@ -126,6 +128,8 @@ class PatternPlan:
     numbers: npt.NDArray[np.int32]
     interest: npt.NDArray[np.uint64]
     sees_all: int
+    carried: frozenset[str]
+    read_numbers: tuple[tuple[Expression, Expression], ...]
     _masks: tuple[ConditionMasks, ...] = field(repr=False)
 
     @classmethod
@@ -135,11 +139,14 @@ class PatternPlan:
         reserved: Sequence[Expression] = (),
         limit: int | None = MOST_PARTIALS,
         later: Sequence[PatternSet] = (),
+        carried: frozenset[str] = frozenset(),
+        read_numbers: Sequence[tuple[Expression, Expression]] = (),
     ) -> "PatternPlan":
         """Compile patterns; `reserved` are conditions that others want evaluated, in bits 0, 1, 2 ….
 
         `limit` bounds the partial matches of a visitor and pattern; beyond it the oldest are dropped and counted.
-        `later` are the sets that come into force after these, one after the other.
+        `later` are the sets that come into force after these, one after the other. `carried` are event columns that
+        the rows shall carry, too, and `read_numbers` what is to be read of events, each under a reserved condition.
 
         Raises:
             PatternError: a pattern isn't whole, or two of a set have one name.
@@ -187,7 +194,11 @@ class PatternPlan:
                 names.get(number) or pattern.stage_names() for number, pattern in enumerate(ordered)
             ),
             columns=values.event_columns().union(
-                outputs.columns, same_fields, *(word.columns for word in masks)
+                outputs.columns,
+                same_fields,
+                carried,
+                *(word.columns for word in masks),
+                *(number.columns() for number, _ in read_numbers),
             ),
             automata=automaton_plan,
             outputs=outputs,
@@ -196,6 +207,8 @@ class PatternPlan:
             numbers=np.array(loops.numbers, np.int32),
             interest=_interest(step_table, table, len(masks)),
             sees_all=_sees_all(step_table),
+            carried=carried,
+            read_numbers=tuple(read_numbers),
             _masks=masks,
         )
 
@@ -206,7 +219,10 @@ class PatternPlan:
             PatternError: as for `compile`.
         """
         first, *others = self.sets
-        return PatternPlan.compile(first.patterns, first.reserved, self.automata.limit, (*others, later))
+        sets = (*others, later)
+        return PatternPlan.compile(
+            first.patterns, first.reserved, self.automata.limit, sets, self.carried, self.read_numbers
+        )
 
     @property
     def reserved(self) -> tuple[Expression, ...]:
@@ -290,7 +306,7 @@ class PatternPlan:
     @property
     def row_columns(self) -> frozenset[str]:
         """The event columns that the rows of events need on their way to and in the shards."""
-        return self.automata.columns | self.outputs.columns
+        return self.automata.columns | self.outputs.columns | self.carried
 
     def masks(self, frame: pl.DataFrame) -> npt.NDArray[np.uint64]:
         """For each row of a frame with `columns` its mask; shape (rows, words)."""
@@ -298,7 +314,15 @@ class PatternPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         first, *later = self.sets
-        return PatternPlan.compile, (first.patterns, first.reserved, self.automata.limit, tuple(later))
+        made_from = (
+            first.patterns,
+            first.reserved,
+            self.automata.limit,
+            tuple(later),
+            self.carried,
+            self.read_numbers,
+        )
+        return PatternPlan.compile, made_from
 
 
 class _Loops:

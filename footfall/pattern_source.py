@@ -13,6 +13,7 @@ from footfall.control_record import ControlRecord, require_history, standing_rec
 from footfall.errors import ControlError, MissingStoreError, StoreError, UsageError
 from footfall.input_source import is_kafka, is_store
 from footfall.pattern_files import read_folder
+from footfall.scoring.score_model import ScoreModel
 from footfall.settings import Settings, redacted
 
 _OWNER_WAIT = 30.0
@@ -45,6 +46,26 @@ def pattern_history(place: str | Path | None, settings: Settings) -> tuple[Contr
     return (ControlRecord(0, None, found.patterns, found.rules, {}, 0),)
 
 
+def score_models(settings: Settings) -> tuple[ScoreModel, ...]:
+    """The models that score in a run: those of its folder of patterns, or the shipped ones where it has none.
+
+    Raises:
+        PatternFilesError: the folder's files are wrong.
+        FeatureError: the models can't run together, or not with these settings.
+        UsageError: there is no learner that one of them names.
+    """
+    from footfall.scoring.model_check import check_models  # noqa: PLC0415 - compiled loops that others don't need
+
+    place = settings.patterns
+    if not settings.scores:
+        return ()
+    elsewhere = isinstance(place, str) and (is_kafka(place) or is_store(place))
+    path = None if place is None or elsewhere else Path(place)
+    models = read_folder(None if path is not None and path.is_file() else path).models
+    check_models(models, settings.profile_horizon)
+    return models
+
+
 def _from_topic(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
     parts = urlsplit(place)
     if not parts.netloc or parts.path not in {"", "/"} or parts.query:
@@ -59,7 +80,9 @@ def _from_topic(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
 
 
 def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
-    from footfall.control_table import records_of  # noqa: PLC0415 - half a second that files needn't wait
+    import polars as pl  # noqa: PLC0415 - half a second that files needn't wait
+
+    from footfall.control_table import records_of  # noqa: PLC0415
     from footfall.store import open_store, owner_address, parse_dsn  # noqa: PLC0415
     from footfall.store_owner import ensure_owner  # noqa: PLC0415
     from footfall.tables import CONTROLS  # noqa: PLC0415
@@ -76,7 +99,8 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
             address = owner_address(address, owner.url)
         store = open_store(address, create=False)
         try:
-            rows = store.query(f"SELECT {', '.join(CONTROLS.schema.names())} FROM {CONTROLS.name}")
+            # All columns: one that is read only may lack the latest.
+            rows = store.query(f"SELECT * FROM {CONTROLS.name}")
         except StoreError as error:
             if error.code != _NO_TABLE:
                 raise
@@ -86,7 +110,8 @@ def _from_store(place: str, settings: Settings) -> tuple[ControlRecord, ...]:
     finally:
         if owner is not None:
             owner.close()
-    return require_history(records_of(rows.cast(CONTROLS.schema), where=where), where)
+    known = pl.Schema({name: kind for name, kind in CONTROLS.schema.items() if name in rows.columns})
+    return require_history(records_of(rows.select(known.names()).cast(known), where=where), where)
 
 
 def _from_file(path: Path) -> Iterator[ControlRecord]:

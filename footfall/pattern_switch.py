@@ -1,26 +1,31 @@
-"""How a live run takes up changed patterns and rules without a restart.
+"""How a live run takes up changed patterns and rules, and promoted champions, without a restart.
 
 The parent watches the folder of patterns. What has changed it reads, checks, and compiles behind the sets that the run
-has. Then it holds all source partitions for a moment, so that it is known how far any of them has been read, and fixes
-the event time from which on the new set is in force: a minute after the latest event. The control record that says so
-is kept with the run's state; from then on the switch stands, whatever is killed. The workers take it up, and reading
-goes on.
+has. It also looks for requests to make another learner the champion of a model. Then it holds all source partitions for
+a moment, so that it is known how far any of them has been read, and fixes the event time from which on what is new is
+in force: a minute after the latest event. The control record that says so is kept with the run's state; from then on
+the switch stands, whatever is killed. The workers take it up, and reading goes on.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 from footfall.control_log import ControlLog
 from footfall.control_record import ControlRecord, content_digest
-from footfall.errors import FootfallError, PatternFilesError, StateError
+from footfall.errors import FootfallError, PatternFilesError, StateError, UsageError
+from footfall.pattern import Pattern
 from footfall.pattern_fault import fault_words
 from footfall.pattern_files import PatternFolder
 from footfall.pattern_watch import PatternWatch
 from footfall.read_ahead import NOT_READ, ReadingTable
+from footfall.scoring.champion_requests import ChampionAnswer, ChampionRequest, ChampionRequests
+from footfall.scoring.score_model import ScoreModel
 from footfall.settings import Settings
+from footfall.trigger_rule import TriggerRule
 from footfall.worker_pool import WorkerPool
 
 LEAD_MS = 60_000
@@ -39,6 +44,15 @@ class Happened(Protocol):
         """`event` is its name, `text` a sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be in force."""
+
+    patterns: tuple[Pattern, ...]
+    rules: tuple[TriggerRule, ...]
+    champions: Mapping[str, str] = field(default_factory=dict)
+
+
 class PatternSwitch:
     """Looks for changes and carries them out; `look` is called again and again, by one thread.
 
@@ -48,6 +62,8 @@ class PatternSwitch:
         watch: the folder.
         pool: the workers.
         happened: takes what people should know.
+        requests: where champions are asked for; None: nowhere.
+        models: the run's models of scores.
     """
 
     def __init__(
@@ -57,12 +73,16 @@ class PatternSwitch:
         watch: PatternWatch,
         pool: WorkerPool,
         happened: Happened,
+        requests: ChampionRequests | None = None,
+        models: Sequence[ScoreModel] = (),
     ) -> None:
         self._settings = settings
         self._log = log
         self._watch = watch
         self._pool = pool
         self._happened = happened
+        self._requests = requests
+        self._models = tuple(models)
         self._wanted: PatternFolder | None = None
         self._broken = False
         self._again = time.monotonic()
@@ -81,6 +101,10 @@ class PatternSwitch:
             self._wanted, self._again = found, time.monotonic()
         if self._wanted is not None and time.monotonic() >= self._again:
             self._take_up(self._wanted, stopping)
+        if self._requests is not None and time.monotonic() >= self._again:
+            request = self._requests.next()
+            if request is not None:
+                self._promote(request, self._requests, stopping)
 
     def note_taken(self, worker: int, number: int) -> None:
         """A worker goes by the record of that number; any thread may call it."""
@@ -103,7 +127,8 @@ class PatternSwitch:
 
     def _take_up(self, found: PatternFolder, stopping: Callable[[], bool]) -> None:
         last = self._log.records[-1]
-        if content_digest(found.patterns, found.rules) == last.digest:
+        wanted = _Wanted(found.patterns, found.rules, last.champions)
+        if content_digest(wanted.patterns, wanted.rules, wanted.champions) == last.digest:
             self._wanted = None
             if self._broken:
                 self._broken = False
@@ -113,28 +138,74 @@ class PatternSwitch:
         if table is None:
             return
         try:
-            self._check(self._record(found, NOT_READ))
+            self._check(self._record(wanted, NOT_READ))
         except FootfallError as error:
             self._break(str(error))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is that the files say: the run goes on without it
             self._break(fault_words(error))
             return
-        record = self._decide(found, table, stopping)
+        record = self._decide(wanted, table, stopping)
         if record is None:
             return
         self._wanted, self._broken = None, False
+        self._go_by(record, table, stopping)
+        since = "" if record.since is None else _iso(record.since)
+        self._happened("patterns_switched", f"{_differences(last, record)}; for events at {since} or later")
+
+    def _promote(
+        self, request: ChampionRequest, requests: ChampionRequests, stopping: Callable[[], bool]
+    ) -> None:
+        """Take up a request for a champion, or refuse it."""
+        # The learners take a second to load, which runs without models needn't wait.
+        from footfall.scoring.champions import champions_with, learners_of  # noqa: PLC0415
+
+        last = self._log.records[-1]
+        try:
+            champions = champions_with(self._models, self._log.records, request.model, request.learner)
+        except UsageError as error:
+            self._happened("notice", f"no champion was promoted: {error}", level="warning")
+            self._answer(request, requests, ChampionAnswer(refused=str(error)))
+            return
+        declared = next(learners_of(each)[0] for each in self._models if each.name == request.model)
+        learner = champions.get(request.model, declared)
+        if champions == last.champions:
+            self._answer(request, requests, ChampionAnswer(learner=learner, number=last.number))
+            return
+        table = self._pool.table
+        if table is None:
+            return
+        record = self._decide(_Wanted(last.patterns, last.rules, champions), table, stopping)
+        if record is None:
+            return
+        self._go_by(record, table, stopping)
+        since = "" if record.since is None else _iso(record.since)
+        self._happened(
+            "champion_promoted", f"{learner} is champion of {request.model} from the first tick after {since}"
+        )
+        self._answer(
+            request, requests, ChampionAnswer(learner=learner, since=record.since, number=record.number)
+        )
+
+    def _answer(self, request: ChampionRequest, requests: ChampionRequests, answer: ChampionAnswer) -> None:
+        try:
+            requests.answer(request, answer)
+        except StateError as error:
+            # It is asked again, and then finds its champion in place.
+            self._again = time.monotonic() + _AGAIN_SECONDS
+            self._happened("notice", f"a request for a champion can't be answered: {error}", level="warning")
+
+    def _go_by(self, record: ControlRecord, table: ReadingTable, stopping: Callable[[], bool]) -> None:
+        """Have the workers go by a record that stands, and read on."""
         if self._taken_by_all(record, table, stopping):
             table.release()
         elif not stopping():
             # They start again, with the record. Until then they hold: nothing may be read past the record's time by a
             # worker that doesn't know of it. Those that stop hold, too.
             self._pool.kill()
-        since = "" if record.since is None else _iso(record.since)
-        self._happened("patterns_switched", f"{_differences(last, record)}; for events at {since} or later")
 
     def _decide(
-        self, found: PatternFolder, table: ReadingTable, stopping: Callable[[], bool]
+        self, wanted: _Wanted, table: ReadingTable, stopping: Callable[[], bool]
     ) -> ControlRecord | None:
         """Hold all partitions, and fix from when on the new set is in force; None if that has to be tried again."""
         table.hold()
@@ -143,7 +214,7 @@ class PatternSwitch:
         if at is None:
             problem = f"the workers didn't all hold within {_HOLD_SECONDS:g} s"
         else:
-            record = self._record(found, at)
+            record = self._record(wanted, at)
             try:
                 self._log.add(record)
             except StateError as error:
@@ -157,14 +228,16 @@ class PatternSwitch:
             self._warn("changed patterns and rules wait", problem)
         return None
 
-    def _record(self, found: PatternFolder, at: int) -> ControlRecord:
+    def _record(self, wanted: _Wanted, at: int) -> ControlRecord:
         """The record for a set that comes after all events up to that time."""
         last, now = self._log.records[-1], int(time.time() * 1000)
         since = max(now if at == NOT_READ else at, NOT_READ if last.since is None else last.since) + LEAD_MS
         deployed = {**last.deployed}
-        for rule in found.rules:
+        for rule in wanted.rules:
             deployed.setdefault(rule.name, since)
-        return ControlRecord(last.number + 1, since, found.patterns, found.rules, deployed, now)
+        return ControlRecord(
+            last.number + 1, since, wanted.patterns, wanted.rules, deployed, now, wanted.champions
+        )
 
     def _check(self, record: ControlRecord) -> None:
         """Compile it behind the sets that the run has, as each worker will.

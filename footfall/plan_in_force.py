@@ -12,17 +12,19 @@ from footfall.control_record import ControlRecord
 from footfall.errors import UsageError
 from footfall.pattern_plan import PatternPlan
 from footfall.pattern_sets import PatternSet
+from footfall.scoring.shard_scores import ScoreSettings
 from footfall.shard_triggers import RuleSet, TriggerSettings, withdrawal_conditions
 from footfall.trigger_withdrawals import MOST_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A plan, the triggers that go with it (None where there are no rules), and the records that made both."""
+    """A plan, the triggers that go with it (None: no rules), the records behind both, and scores (None: no models)."""
 
     plan: PatternPlan
     triggers: TriggerSettings | None
     records: tuple[ControlRecord, ...] = ()
+    scores: ScoreSettings | None = None
 
 
 class PlanInForce:
@@ -37,8 +39,9 @@ class PlanInForce:
         plan: PatternPlan,
         triggers: TriggerSettings | None = None,
         records: Sequence[ControlRecord] = (),
+        scores: ScoreSettings | None = None,
     ) -> None:
-        self.now = InForce(plan, triggers, tuple(records))
+        self.now = InForce(plan, triggers, tuple(records), scores)
 
     def take_up(self, record: ControlRecord) -> None:
         """Take up a record that comes into force later than all before it; any thread may do it.
@@ -64,4 +67,4 @@ class PlanInForce:
                     f"{MOST_CONDITIONS} is the most; let rules share one, or build a new state with --from-history"
                 )
             triggers = replace(triggers, sets=(*triggers.sets, rules), bits=bits)
-        self.now = InForce(plan, triggers, (*now.records, record))
+        self.now = InForce(plan, triggers, (*now.records, record), now.scores)

@@ -11,20 +11,16 @@ import numpy as np
 from footfall.clock import NEVER
 from footfall.compiled import compiled, compiled_inline
 from footfall.event_batch import HAS_CURRENCY, HAS_USER, HAS_UTM, HAS_VALUE
-from footfall.hash_index import find_record
 from footfall.profile_table import (
-    CHANGED,
     CURRENCY_KNOWN,
     TEXTS_CHANGED,
-    USED,
     UTM_KNOWN,
     append_text,
     count_dead,
-    mark_changed,
-    new_place,
     text_bytes,
     text_end,
 )
+from footfall.record_table import CHANGED, USED, find_record, mark_changed, new_place
 from footfall.sessions import CLICK, CONVERSION, PAGE_VIEW
 
 TOUCHED = np.dtype(

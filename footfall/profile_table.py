@@ -1,19 +1,17 @@
 """A shard's profiles as arrays: one record a known visitor, an index by the visitor's hash, their texts in one heap.
 
 The heap holds each profile's texts (visitor, user, first source, first campaign) one after another; a changed text
-goes to the heap's end, with the others of its profile, and the heap is packed when most of it is dead. The table
-remembers which places changed, so that a log can write these alone; where the texts lie is not in the log.
+goes to the heap's end, with the others of its profile, and the heap is packed when most of it is dead. Records, index
+and what changed are those of any table (`footfall.record_table`); where the texts lie is not in the log.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from footfall.compiled import compiled, compiled_inline
-from footfall.hash_index import find_record, insert_record, new_index, remove_record
-from footfall.record_arrays import copied, grown, take_records
+from footfall.record_table import CHANGED, PLACES, USED, Bytes, Changes, RecordTable, free_place
 
 PROFILE = np.dtype(
     [
@@ -41,24 +39,12 @@ PROFILE = np.dtype(
 """One profile: times in ms (`last_conversion` is `NEVER` before the first one), `value` in millionths, sizes of the
 texts in bytes (-1 for none) and where in the heap they begin."""
 
-USED, UTM_KNOWN, CURRENCY_KNOWN, CHANGED, TEXTS_CHANGED = (1 << bit for bit in range(5))
+UTM_KNOWN, CURRENCY_KNOWN, TEXTS_CHANGED = 2, 4, 16
+"""Bits of `flags` beside those of every table. The `texts` of `Changes` are those of the records that have `USED` and
+`TEXTS_CHANGED`, one after another; the others' texts are what they were."""
 
-_FIRST_FREE, _HIGH_WATER, _LIVE, _CHANGES, _TEXT_END, _TEXT_DEAD = range(6)
+_TEXT_END, _TEXT_DEAD = PLACES, PLACES + 1
 _DEAD_SLACK = 65_536
-
-Bytes = npt.NDArray[np.uint8]
-
-
-class Changes(NamedTuple):
-    """What became of some places: `records[i]` stands at `slots[i]` now.
-
-    `texts` are the texts of those records that have `USED` and `TEXTS_CHANGED`, one after another; the others'
-    texts are what they were. A record without `USED` means that its place is free.
-    """
-
-    slots: npt.NDArray[np.int32]
-    records: npt.NDArray[np.void]
-    texts: Bytes
 
 
 class TextColumn(NamedTuple):
@@ -78,31 +64,6 @@ def text_bytes(profile: Any) -> Any:
     size += max(profile.source_size, 0)
     size += max(profile.campaign_size, 0)
     return size
-
-
-@compiled_inline
-def mark_changed(records: Any, slot: Any, places: Any, changed: Any) -> None:
-    """Put a place on the list of the changed ones, once."""
-    if not records[slot].flags & CHANGED:
-        records[slot].flags |= CHANGED
-        changed[places[_CHANGES]] = slot
-        places[_CHANGES] += 1
-
-
-@compiled_inline
-def new_place(index: Any, records: Any, places: Any, high: Any, low: Any) -> Any:
-    """A free place for a visitor who isn't there yet; capacity must have been seen to."""
-    if places[_FIRST_FREE] >= 0:
-        slot = places[_FIRST_FREE]
-        places[_FIRST_FREE] = records[slot].next_free
-    else:
-        slot = places[_HIGH_WATER]
-        places[_HIGH_WATER] += 1
-    places[_LIVE] += 1
-    records[slot].high = high
-    records[slot].low = low
-    insert_record(index, slot, high)
-    return slot
 
 
 @compiled_inline
@@ -127,27 +88,26 @@ def count_dead(places: Any, size: Any) -> None:
 
 
 @compiled
-def _find(index: Any, records: Any, high: Any, low: Any) -> Any:
-    return find_record(index, records, high, low)
-
-
-@compiled
 def _sweep(index: Any, records: Any, places: Any, changed: Any, start: Any, end: Any, oldest: Any) -> None:
     for slot in range(start, end):
         if records[slot].flags & USED and records[slot].last_seen < oldest:
-            remove_record(index, records, slot)
             places[_TEXT_DEAD] += text_bytes(records[slot])
-            records[slot].flags &= CHANGED
-            mark_changed(records, slot, places, changed)
-            records[slot].next_free = places[_FIRST_FREE]
-            places[_FIRST_FREE] = slot
-            places[_LIVE] -= 1
+            free_place(index, records, places, changed, slot)
+
+
+@compiled
+def _all_text_bytes(records: Any) -> Any:
+    size = 0
+    for slot in range(records.size):
+        if records[slot].flags & USED:
+            size += text_bytes(records[slot])
+    return size
 
 
 @compiled
 def _pack(records: Any, places: Any, old: Any, new: Any) -> None:
     end = 0
-    for slot in range(places[_HIGH_WATER]):
+    for slot in range(records.size):
         if not records[slot].flags & USED:
             continue
         start = records[slot].text_at
@@ -182,20 +142,13 @@ def _gather_texts(records: Any, heap: Any, out: Any) -> None:
 
 
 @compiled
-def _forget(records: Any, changed: Any, places: Any) -> None:
-    for i in range(places[_CHANGES]):
-        records[changed[i]].flags &= USED | UTM_KNOWN | CURRENCY_KNOWN
-    places[_CHANGES] = 0
-
-
-@compiled
-def _apply(slots: Any, changes: Any, records: Any, text_at: Any) -> None:
+def _apply(slots: Any, changes: Any, records: Any, text_at: Any, lasting: Any) -> None:
     for i in range(slots.size):
         slot = slots[i]
         before = records[slot].text_at
         records[slot] = changes[i]
+        records[slot].flags &= lasting
         flags = changes[i].flags
-        records[slot].flags = flags & (USED | UTM_KNOWN | CURRENCY_KNOWN)
         if flags & USED and flags & TEXTS_CHANGED:
             records[slot].text_at = text_at
             text_at += text_bytes(changes[i])
@@ -203,49 +156,26 @@ def _apply(slots: Any, changes: Any, records: Any, text_at: Any) -> None:
             records[slot].text_at = before
 
 
-@compiled
-def _recount(records: Any, places: Any) -> None:
-    places[_FIRST_FREE] = -1
-    live = 0
-    used = 0
-    for slot in range(places[_HIGH_WATER]):
-        if records[slot].flags & USED:
-            live += 1
-            used += text_bytes(records[slot])
-        else:
-            records[slot].next_free = places[_FIRST_FREE]
-            places[_FIRST_FREE] = slot
-    places[_LIVE] = live
-    places[_TEXT_DEAD] = places[_TEXT_END] - used
-
-
-@dataclass(slots=True)
-class ProfileTable:
+class ProfileTable(RecordTable):
     """The arrays of a shard's profiles; `records` is indexed by place.
 
     Compiled loops work on the arrays; `places` holds the counters that they share. A pickled table is a whole one.
+
+    Attributes:
+        heap: the profiles' texts.
     """
 
-    records: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(16, PROFILE))
-    index: npt.NDArray[np.int32] = field(default_factory=lambda: np.full(32, -1, np.int32))
-    changed: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(16, np.int32))
-    heap: Bytes = field(default_factory=lambda: np.zeros(1_024, np.uint8))
-    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.array([-1, 0, 0, 0, 0, 0], np.int64))
+    __slots__ = ("heap",)
 
-    @property
-    def live(self) -> int:
-        """How many profiles there are."""
-        return int(self.places[_LIVE])
+    passing: ClassVar[int] = CHANGED | TEXTS_CHANGED
 
-    @property
-    def high_water(self) -> int:
-        """How many places have ever been in use."""
-        return int(self.places[_HIGH_WATER])
+    def __init__(self) -> None:
+        super().__init__(PROFILE)
 
-    @property
-    def changes_pending(self) -> int:
-        """How many places changed since `forget_changes`."""
-        return int(self.places[_CHANGES])
+    def _begin(self, dtype: np.dtype[np.void]) -> None:
+        super()._begin(dtype)
+        self.places = np.concatenate([self.places, np.zeros(2, np.int64)])
+        self.heap: Bytes = np.zeros(1_024, np.uint8)
 
     @property
     def live_text_bytes(self) -> int:
@@ -253,40 +183,27 @@ class ProfileTable:
         return int(self.places[_TEXT_END] - self.places[_TEXT_DEAD])
 
     @property
+    def live_bytes(self) -> int:
+        """How many bytes a log needs for what there is, each profile and its texts once."""
+        return super().live_bytes + self.live_text_bytes
+
+    @property
     def memory(self) -> int:
         """How many bytes the arrays take, room for growth included."""
-        arrays = (self.records, self.index, self.changed, self.heap)
-        return sum(array.nbytes for array in arrays)
-
-    def find(self, high: int, low: int) -> int:
-        """The place of the visitor with that hash, or -1."""
-        return int(_find(self.index, self.records, np.uint64(high), np.uint64(low)))
-
-    def reserve(self, more: int) -> None:
-        """Make room for `more` new profiles."""
-        wanted = self.live + more
-        self._reserve_places(wanted)
-        if 2 * wanted > self.index.size:
-            self._reindex(wanted)
-
-    def _reindex(self, most: int) -> None:
-        used = (self.records["flags"][: self.high_water] & USED) != 0
-        self.index = new_index(self.records, used, most)
-
-    def _reserve_places(self, wanted: int) -> None:
-        if wanted > self.records.size:
-            size = max(wanted, 2 * self.records.size)
-            self.records = grown(self.records, size)
-            self.changed = np.concatenate([self.changed, np.zeros(size - self.changed.size, np.int32)])
+        return super().memory + self.heap.nbytes
 
     def reserve_texts(self, more: int) -> None:
         """Make room for `more` bytes of texts; the heap is packed first where most of it is dead."""
         end, dead = int(self.places[_TEXT_END]), int(self.places[_TEXT_DEAD])
         if dead > _DEAD_SLACK + end // 2:
             packed = np.zeros(max(1_024, end - dead + more), np.uint8)
-            _pack(self.records, self.places, self.heap, packed)
+            _pack(self.records[: self.high_water], self.places, self.heap, packed)
             self.heap = packed
-        elif end + more > self.heap.size:
+        else:
+            self._grow_heap(end, more)
+
+    def _grow_heap(self, end: int, more: int) -> None:
+        if end + more > self.heap.size:
             larger = np.zeros(max(end + more, 2 * self.heap.size), np.uint8)
             larger[:end] = self.heap[:end]
             self.heap = larger
@@ -308,64 +225,43 @@ class ProfileTable:
 
     def changes(self) -> Changes:
         """What changed since `forget_changes`, as copies."""
-        slots = self.changed[: self.changes_pending].copy()
-        return self._changes_at(slots, take_records(self.records, slots.astype(np.int64)))
+        return self._with_texts(super().changes())
 
     def whole(self, start: int, end: int) -> Changes:
-        """All profiles from place `start` to `end`, as if they had just been added."""
-        records = copied(self.records[start : min(end, self.high_water)])
-        used = np.flatnonzero(records["flags"] & USED)
-        records = take_records(records, used)
-        records["flags"] |= TEXTS_CHANGED
-        return self._changes_at((start + used).astype(np.int32), records)
+        """All profiles from place `start` to `end` (or the last one), as copies, as if they had just been added."""
+        whole = super().whole(start, end)
+        whole.records["flags"] |= TEXTS_CHANGED
+        return self._with_texts(whole)
 
-    def _changes_at(self, slots: npt.NDArray[np.int32], records: npt.NDArray[np.void]) -> Changes:
-        texts = np.empty(int(_changed_bytes(records)), np.uint8)
-        _gather_texts(records, self.heap, texts)
-        return Changes(slots, records, texts)
-
-    def forget_changes(self) -> None:
-        """From now on nothing counts as changed: it has been written."""
-        _forget(self.records, self.changed, self.places)
+    def _with_texts(self, changes: Changes) -> Changes:
+        texts = np.empty(int(_changed_bytes(changes.records)), np.uint8)
+        _gather_texts(changes.records, self.heap, texts)
+        return changes._replace(texts=texts)
 
     def apply(self, changes: Changes) -> None:
         """Take over what another table's `changes` or `whole` gave; `settle_down` must follow the last of them."""
         if not changes.slots.size:
             return
-        highest = int(changes.slots.max()) + 1
-        self._reserve_places(highest)
-        self.places[_HIGH_WATER] = max(self.high_water, highest)
+        self._reserve_slots(changes.slots)
         end, more = int(self.places[_TEXT_END]), changes.texts.size
-        if end + more > self.heap.size:
-            larger = np.zeros(max(end + more, 2 * self.heap.size), np.uint8)
-            larger[:end] = self.heap[:end]
-            self.heap = larger
+        self._grow_heap(end, more)
         self.heap[end : end + more] = changes.texts
-        _apply(changes.slots, changes.records, self.records, end)
+        _apply(changes.slots, changes.records, self.records, end, ~self.passing)
         self.places[_TEXT_END] = end + more
 
     def settle_down(self) -> None:
         """Count and index what `apply` has brought."""
-        _recount(self.records, self.places)
-        self._reindex(max(16, self.live))
+        super().settle_down()
+        used = int(_all_text_bytes(self.records[: self.high_water]))
+        self.places[_TEXT_DEAD] = self.places[_TEXT_END] - used
         self.reserve_texts(0)
 
     def load_loops(self) -> None:
-        """Call each of the loops once; the profiles stay as they are."""
-        self.find(0, 0)
+        """Call each of the loops once, so that no round or snapshot waits for one; the profiles stay as they are."""
+        super().load_loops()
         packed = np.zeros(self.heap.size, np.uint8)
-        _pack(self.records, self.places, self.heap, packed)
+        _pack(self.records[: self.high_water], self.places, self.heap, packed)
         self.heap = packed
-        ProfileTable().apply(self.whole(0, self.high_water))
-        _forget(self.records, self.changed[:0], self.places.copy() * 0)
-        self.settle_down()
-
-    def __getstate__(self) -> Changes:
-        return self.whole(0, self.high_water)
-
-    def __setstate__(self, state: Changes) -> None:
         blank = ProfileTable()
-        self.records, self.index, self.changed = blank.records, blank.index, blank.changed
-        self.heap, self.places = blank.heap, blank.places
-        self.apply(state)
-        self.settle_down()
+        blank.apply(self.whole(0, self.high_water))
+        blank.settle_down()

@@ -71,6 +71,10 @@ class RecordReader(ABC):
                 before stays valid, and everything readable before the damage has been returned.
         """
 
+    def has_more(self) -> bool:
+        """Whether reading on at once may give more records: False if the last `read` has given all that was at hand."""
+        return True
+
     @abstractmethod
     def position(self) -> Any:
         """Where the next `read` goes on: a small value that pickles, to be given to `RecordSource.open`."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from footfall.run_messages import PartitionDone, ShardDone
+from footfall.run_messages import ModelStatus, PartitionDone, ShardDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Report:
         matches_at_end, sessions_at_end: those that only the input's end released, counted in the totals too.
         seconds: from the first record of this leg to the last answer being durable.
         events_per_second: records of this leg in those seconds.
+        scores: model -> its champion, how much was predicted and learnt, and each learner's last figures.
         peak_rss_mb: the workers' largest resident sets, added up.
     """
 
@@ -52,6 +53,7 @@ class Report:
     peak_rss_mb: float
     restarts: int = 0
     pattern_versions: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON types."""
@@ -76,6 +78,7 @@ class Tally:
 
     partitions: dict[str, PartitionDone] = field(default_factory=dict)
     shards: dict[str, ShardDone] = field(default_factory=dict)
+    models: ModelStatus | None = None
 
     def missing(self, partitions: Iterable[str], shards: Iterable[str]) -> list[str]:
         """The partitions and shards that haven't had their last word."""
@@ -94,7 +97,11 @@ class Tally:
         restarts: int,
     ) -> Report:
         """The report, once nothing is missing."""
-        done: list[PartitionDone | ShardDone] = [*self.partitions.values(), *self.shards.values()]
+        done: list[PartitionDone | ShardDone | ModelStatus] = [
+            *self.partitions.values(),
+            *self.shards.values(),
+        ]
+        done += [] if self.models is None else [self.models]
         dead_reasons: dict[str, int] = {}
         matches = dict.fromkeys(sorted(pattern_versions), 0)
         matches_at_end = dict.fromkeys(sorted(pattern_versions), 0)
@@ -133,4 +140,17 @@ class Tally:
             peak_rss_mb=round(peak_rss_mb, 1),
             restarts=restarts,
             pattern_versions=dict(sorted(pattern_versions.items())),
+            scores={} if self.models is None else _scores(self.models),
         )
+
+
+def _scores(models: ModelStatus) -> dict[str, Any]:
+    return {
+        name: {
+            "champion": champion,
+            "predictions": models.predictions[name],
+            "labels": models.labels[name],
+            "quality": models.quality[name],
+        }
+        for name, champion in models.champions.items()
+    }

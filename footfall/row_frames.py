@@ -5,6 +5,7 @@ others. A column that a frame lacks is null in all its rows.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,12 @@ def whole_numbers(column: pl.Series, absent: int) -> npt.NDArray[np.int64]:
 
 def nulls(name: str, height: int) -> pl.Series:
     """A column of the envelope without a value."""
-    return pl.Series(name, [None], dtype=SCHEMA[name]).new_from_index(0, height)
+    return _null(name).new_from_index(0, height)
+
+
+@cache
+def _null(name: str) -> pl.Series:
+    return pl.Series(name, [None], dtype=SCHEMA[name])
 
 
 def filled_columns(frame: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +63,20 @@ def column_of(frame: pl.DataFrame, name: str) -> pl.Series:
 
 def whole_rows(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The frame with exactly these columns."""
-    return pl.DataFrame([column_of(frame, name) for name in names])
+    if frame.columns == list(names):
+        return frame
+    height = frame.height
+    known = {column.name: column for column in frame.iter_columns()}
+    return pl.DataFrame([known[name] if name in known else nulls(name, height) for name in names])
+
+
+def rows_at(frame: pl.DataFrame, places: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """The rows at these places, column by column.
+
+    Polars does the same to a frame in a thread of its own, for which a busy machine may have to be waited for.
+    """
+    wanted = pl.Series(places.astype(np.uint32))
+    return pl.DataFrame([column[wanted] for column in frame.iter_columns()])
 
 
 def present(frame: pl.DataFrame, names: Sequence[str]) -> list[str]:
@@ -70,6 +89,10 @@ def join_rows(frames: Sequence[pl.DataFrame], *, rechunk: bool = False) -> pl.Da
     filled = [frame for frame in frames if frame.height] or list(frames[:1])
     first = filled[0].columns
     if any(frame.columns != first for frame in filled):
-        names = [name for name in SCHEMA if any(name in frame.columns for frame in filled)]
+        known = set[str]().union(*(frame.columns for frame in filled))
+        names = [name for name in SCHEMA if name in known]
         filled = [whole_rows(frame, names) for frame in filled]
-    return pl.concat(filled, rechunk=rechunk) if len(filled) > 1 else filled[0]
+    joined = filled[0]
+    for frame in filled[1:]:
+        joined = joined.vstack(frame)
+    return joined.rechunk() if rechunk and len(filled) > 1 else joined

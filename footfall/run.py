@@ -14,11 +14,12 @@ from typing import Any
 from footfall import __version__
 from footfall.errors import RunError, UsageError
 from footfall.input_source import is_kafka, is_store, open_source
-from footfall.pattern_source import pattern_history
+from footfall.pattern_source import pattern_history, score_models
 from footfall.placement import shard_names
 from footfall.report import Report, Tally
 from footfall.run_messages import (
     Message,
+    ModelStatus,
     Notice,
     PartitionDone,
     Progress,
@@ -27,6 +28,7 @@ from footfall.run_messages import (
     WorkerStarted,
 )
 from footfall.run_store import prepare_store, store_name
+from footfall.scoring.score_model import models_digest
 from footfall.settings import Settings
 from footfall.state_folder import StateFolder
 from footfall.stop_signals import StopSignals
@@ -88,6 +90,7 @@ class Run:
         self._source = open_source(self._settings, request.inputs)
         _check_places(request.inputs, self._settings)
         self._controls = pattern_history(self._settings.patterns, self._settings)
+        self._models = score_models(self._settings)
         self._tally = Tally()
         self._pool = WorkerPool(self._settings.workers)
         self._signals = StopSignals(self._pool)
@@ -143,6 +146,7 @@ class Run:
             "inputs": self._source.identity(),
             "patterns": self._controls[0].pattern_versions,
             "rules": self._controls[0].rule_versions,
+            "models": models_digest(self._models) if self._models else "",
             "later": [[record.since, record.digest] for record in self._controls[1:]],
             "shards": list(shard_names(self._settings.shards)),
             "out": str(self._settings.out.absolute()) if self._settings.out else None,
@@ -156,6 +160,7 @@ class Run:
             settings=self._settings,
             source=self._source,
             controls=self._controls,
+            models=self._models,
             flow=self._request.flow,
             recovery=None if state is None else state.recovery,
         )
@@ -218,6 +223,8 @@ class Run:
                 leg.first_records.setdefault(message.partition, message.records)
             case ShardDone():
                 self._tally.shards[message.shard] = message
+            case ModelStatus():
+                self._tally.models = message
             case WorkerStarted():
                 # No worker reads before all have joined.
                 leg.started = max(leg.started or message.monotonic, message.monotonic)

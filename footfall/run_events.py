@@ -15,6 +15,7 @@ from footfall.rising_counts import Key, RisingCounts
 from footfall.run_messages import (
     ControlTaken,
     Message,
+    ModelStatus,
     Notice,
     PartitionDone,
     Progress,
@@ -54,6 +55,7 @@ LEVELS = {
     "patterns_switched": "info",
     "patterns_broken": "error",
     "patterns_mended": "info",
+    "champion_promoted": "info",
     "dead_letters": "warning",
     "limit_hit": "warning",
     "notice": "info",
@@ -196,8 +198,8 @@ class EventWatch:
                     self._note_sink(message)
                 case WorkerStarted():
                     self._note_start(message.worker)
-                case ControlTaken():
-                    pass  # the parent tells of the switch as a whole
+                case ControlTaken() | ModelStatus():
+                    pass  # the parent tells of the switch as a whole; models have alerts
                 case _:
                     self._pass_on(message)
             if self._monotonic() - self._summed_at >= _SUM_SECONDS:

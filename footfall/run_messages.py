@@ -101,6 +101,27 @@ class ShardStatus(msgspec.Struct, tag="shard_status"):
     final: bool = False
 
 
+class ModelStatus(msgspec.Struct, tag="model_status"):
+    """Where the models of a run stand: totals since the run began.
+
+    `settled` (ms) is up to when all shards have told what there is to score, None before that. `waiting` are moments
+    that aren't scored yet. The others are by model: its champion, the predictions, and what each learner has learnt;
+    `quality` has figures by model, learner and figure. `triggers` counts by rule, then by status, those that asked for
+    scores. `digest` covers the champions' predictions and the outcomes.
+    """
+
+    settled: int | None
+    waiting: int
+    champions: dict[str, str]
+    predictions: dict[str, int]
+    labels: dict[str, dict[str, int]]
+    quality: dict[str, dict[str, dict[str, float]]]
+    triggers: dict[str, dict[str, int]]
+    digest: tuple[int, int]
+    worker: int = 0
+    final: bool = False
+
+
 class SinkStatus(msgspec.Struct, tag="sink_status"):
     """How a worker's sink gets on: rows delivered, those that wait and their bytes on disk or in memory, failed tries.
 
@@ -163,6 +184,7 @@ Message = (
     | PartitionDone
     | ShardDone
     | ShardStatus
+    | ModelStatus
     | SinkStatus
     | WorkerStarted
     | WorkerEnded
@@ -211,7 +233,7 @@ class Pacer:
 
     def __call__(self, message: Message) -> None:
         """Pass the message on, or drop it if it is progress and too soon."""
-        if isinstance(message, ShardStatus):
+        if isinstance(message, ShardStatus | ModelStatus):
             message.worker = self._worker
         if isinstance(message, Progress):
             message.worker = self._worker

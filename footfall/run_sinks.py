@@ -9,12 +9,12 @@ from footfall.file_sink import FileSink
 from footfall.held_back import HoldingSink
 from footfall.history_source import HistorySource
 from footfall.kafka_client import KafkaClient
-from footfall.kafka_sink import KafkaSink
+from footfall.kafka_sink import ROUTES, KafkaSink
 from footfall.run_messages import Tell
 from footfall.sink import Sink
 from footfall.store import parse_dsn
 from footfall.store_sink import StoreSink
-from footfall.tables import DEAD_LETTERS
+from footfall.tables import DEAD_LETTERS, SCORES
 from footfall.webhook_post import open_target
 from footfall.webhook_sink import QUEUE_BYTES, WebhookSink
 from footfall.worker_order import WorkerOrder
@@ -35,8 +35,13 @@ def new_sinks(order: WorkerOrder, tell: Tell | None = None) -> list[Sink]:
     outward: list[Sink] = []
     inward: list[Sink] = []
     if live and settings.publish:
+        # A run without models needs no topic for scores.
+        routes = {table: topic for table, topic in ROUTES.items() if order.models or table != SCORES.name}
         kafka = KafkaSink(
-            KafkaClient(settings.kafka, settings.kafka_properties), worker=order.worker, tell=tell
+            KafkaClient(settings.kafka, settings.kafka_properties),
+            routes=routes,
+            worker=order.worker,
+            tell=tell,
         )
         outward.append(kafka)
     if settings.store != "none":

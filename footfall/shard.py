@@ -24,12 +24,14 @@ from footfall.errors import StateError
 from footfall.event_batch import EVENT, QUOTED, Events, ShardBatch, halves
 from footfall.matcher import Matcher, Matches
 from footfall.pattern_plan import PatternPlan
+from footfall.profiles import session_starts
 from footfall.record_arrays import join_records, keep_records, take_records
-from footfall.row_frames import join_rows, present, whole_rows
+from footfall.row_frames import join_rows, present, rows_at, whole_rows
 from footfall.row_store import RowPool, RowStore
 from footfall.run_messages import ShardDone, ShardStatus
-from footfall.sessions import SessionSettings, SessionTracker, superseded
-from footfall.shard_clock import ShardClock
+from footfall.scoring.shard_scores import ScoreSettings, SettledRound, ShardScores, ShardScoring
+from footfall.sessions import ClosedSessions, SessionSettings, SessionTracker, superseded
+from footfall.shard_clock import ShardClock, passes_a_moment
 from footfall.shard_totals import ShardTotals
 from footfall.shard_triggers import SettledEvents, ShardTriggers, TriggerSettings
 from footfall.tables import MATCHES, SESSIONS, TRIGGERS
@@ -38,7 +40,7 @@ from footfall.visitors import ROW_FIELDS, VisitorTable
 
 _log = logging.getLogger(__name__)
 
-STATE_VERSION = 6
+STATE_VERSION = 8
 
 _NO_MATCHES = MATCHES.empty()
 _NO_SESSIONS = SESSIONS.empty()
@@ -64,8 +66,10 @@ class ShardSettings:
         releases: the end of all partitions closes open sessions and releases absences; else what is open stays so.
         idle_bound: as the partitions' clocks have it, in ms.
         triggers: the trigger rules; None where there are none.
-        settle_step: a round settles once its watermark has moved on by this much (ms); more than 1 saves work where
-            batches are small. What settles, and what it proves, doesn't depend on it.
+        scores: features and models; None where nothing is scored.
+        settle_step: a round settles once its watermark has passed the next multiple of this (ms), shifted by a part of
+            it that is each shard's own, so that they don't all settle at once; more than 1 saves work where batches are
+            small. What settles, and what it proves, doesn't depend on it.
     """
 
     sessions: SessionSettings
@@ -79,6 +83,7 @@ class ShardSettings:
     idle_bound: int = 60_000
     triggers: TriggerSettings | None = None
     settle_step: int = 1
+    scores: ScoreSettings | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +95,7 @@ class Settled:
     matches: pl.DataFrame
     triggers: pl.DataFrame = field(default_factory=TRIGGERS.empty)
     done: ShardDone | None = None
+    scoring: ShardScoring | None = None
 
 
 @compiled
@@ -127,6 +133,12 @@ def final_order(events: Events) -> npt.NDArray[np.int64]:
     return np.lexsort((events["offset"], events["partition"], events["arrival"], events["time"]))
 
 
+def _rows_at(rows: pl.DataFrame, places: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """The rows at these places, which ascend; those at the end are not copied."""
+    begin = rows.height - places.size
+    return rows[begin:] if places.size and places[0] == begin else rows[places]
+
+
 @dataclass(slots=True)
 class Shard:
     """The state of a shard. `snapshot` gives it as bytes, `restore` takes them back.
@@ -142,10 +154,12 @@ class Shard:
     waiting: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     waiting_lanes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros((0, 0), np.uint64))
     waiting_rows: pl.DataFrame | None = None
+    waiting_numbers: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     next_row: int = 0
     visitors: VisitorTable = field(default_factory=VisitorTable)
     sessions: SessionTracker = field(init=False)
     triggers: ShardTriggers | None = field(init=False)
+    scores: ShardScores | None = field(init=False)
     matcher: Matcher = field(default_factory=Matcher)
     automata: AutomatonMatcher = field(default_factory=AutomatonMatcher)
     rows: RowStore = field(default_factory=RowStore)
@@ -157,8 +171,11 @@ class Shard:
         self.sessions = SessionTracker(self.settings.sessions)
         rules = self.settings.triggers
         self.triggers = None if rules is None else ShardTriggers(rules, self.name)
+        scores = self.settings.scores
+        self.scores = None if scores is None else ShardScores(scores, self.name, self.settings.plan.bit)
         self.clock = ShardClock.of(self.settings.partitions, untold=bool(self.settings.history))
         self.waiting_lanes = np.zeros((0, self.settings.plan.lanes), np.uint64)
+        self.waiting_numbers = np.zeros((0, len(self.settings.plan.read_numbers)), np.int64)
 
     @property
     def _quoted(self) -> tuple[str, ...]:
@@ -172,6 +189,8 @@ class Shard:
             self.triggers = ShardTriggers(triggers, self.name)
         elif triggers is not None and self.triggers is not None:
             self.triggers.go_on_with(triggers)
+        if self.scores is not None:
+            self.scores.go_on_with(plan.bit)
         self._fit_to_plan(generation)
 
     def _fit_to_plan(self, generation: int) -> None:
@@ -190,7 +209,7 @@ class Shard:
         arrived = [batch for batch in batches if batch.events.size]
         if self.settings.early:
             self.clock.mark_untold(batches, self.settled, self.settings.history)
-        before = self.waiting, self.waiting_lanes, self.waiting_rows, self.clock
+        before = self.waiting, self.waiting_lanes, self.waiting_numbers, self.waiting_rows, self.clock
         self.clock = self.clock.copy()
         self.clock.take(batches)
         waited = self.waiting.size
@@ -198,11 +217,11 @@ class Shard:
             self._wait(arrived, batches[0].rows)
         told = self._tell_early(waited, arrived) if self.settings.early and arrived else NOTHING_TOLD
         if told is None:
-            self.waiting, self.waiting_lanes, self.waiting_rows, self.clock = before
+            self.waiting, self.waiting_lanes, self.waiting_numbers, self.waiting_rows, self.clock = before
             return [settled for part in halves(batches) for settled in self.take(part)]
         until = self.clock.watermark()
         if until is not None:
-            if until < self.settled + self.settings.settle_step:
+            if not passes_a_moment(self.settled, until, self.name, self.settings.settle_step):
                 return self._only_told(told)
             if self._nothing_due(until):
                 self.settled = until
@@ -240,7 +259,7 @@ class Shard:
         """Those matches that trigger rules act on."""
         names = () if self.triggers is None else self.triggers.patterns
         wanted = [place for place, name in enumerate(matches["pattern"].to_list()) if name in names]
-        return matches if len(wanted) == matches.height else matches[wanted]
+        return matches if len(wanted) == matches.height else rows_at(matches, np.array(wanted, np.int64))
 
     def _tell_early(self, waited: int, arrived: Sequence[ShardBatch]) -> Told | None:
         known = [batch.watermarks for batch in arrived if batch.watermarks is not None]
@@ -280,12 +299,14 @@ class Shard:
         self.waiting_rows = rows.rechunk() if rows.n_chunks() > _PIECES else rows
         self.waiting = join_records([self.waiting, *(batch.events for batch in arrived)])
         self.waiting_lanes = np.concatenate([self.waiting_lanes, *(batch.lanes for batch in arrived)])
+        self.waiting_numbers = np.concatenate([self.waiting_numbers, *(batch.numbers for batch in arrived)])
 
     def _nothing_due(self, until: int) -> bool:
         earliest = int(self.waiting["time"].min()) if self.waiting.size else FOREVER
         due = self.sessions.next_due, self.matcher.next_due, self.automata.next_due
         triggers = FOREVER if self.triggers is None else self.triggers.next_due
-        return min(earliest, *due, triggers) > until
+        scores = FOREVER if self.scores is None else self.scores.next_due
+        return min(earliest, *due, triggers, scores) > until
 
     def _settle(self, until: int, told: Told, *, at_end: bool = False) -> Settled:
         self.settled = until
@@ -304,7 +325,8 @@ class Shard:
         events["row"] = np.arange(since, since + due)
         dropped = dropped[taken]
         self.waiting, self.waiting_lanes = take_records(waiting, left), lanes[left]
-        self.waiting_rows = rows[left] if due else rows
+        numbers, self.waiting_numbers = self.waiting_numbers[taken], self.waiting_numbers[left]
+        self.waiting_rows = _rows_at(rows, left) if due else rows
 
         places_of, touched, closed = self.sessions.settle(events, dropped, until, self.visitors)
         lanes = lanes[taken]
@@ -349,16 +371,39 @@ class Shard:
                 self._of_rules(match_frame),
                 at_end=at_end,
             )
+        scoring = None
+        if self.scores is not None:
+            masks = np.column_stack([events["mask"], lanes[:, len(plan.same_fields) :]])
+            asked = () if self.triggers is None else self.triggers.take_asked()
+            begins = self._begins(touched, closed, since, due)
+            round_ = SettledRound(
+                events, dropped, begins, masks, rows, taken, touched.size, closed, matches.records, plan.patterns,
+                pool, until, asked, numbers,
+            )  # fmt: skip
+            scoring = self.scores.settle(round_, at_end=at_end)
         self._keep_quoted(touched, rows, taken, since)
         self.visitors.free_idle()
-        self.totals.events += due - int(dropped.sum())
-        self.totals.duplicates += int(dropped.sum())
+        self._count_round(dropped, matches, at_end=at_end)
         self.totals.count_sessions(closed, session_part, at_end=at_end)
-        self.totals.pending = self.matcher.pending + self.automata.pending
-        self.totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
-        self.totals.count_matches(matches.records, [pattern.name for pattern in plan.patterns], at_end=at_end)
         kept = whole_rows(rows[taken[~dropped]], self.settings.event_columns) if wants_rows and due else None
-        return Settled(kept, session_part.rows, match_frame, triggers, self._last_word() if at_end else None)
+        done = self._last_word() if at_end else None
+        return Settled(kept, session_part.rows, match_frame, triggers, done, scoring)
+
+    def _count_round(self, dropped: npt.NDArray[np.bool_], matches: Matches, *, at_end: bool) -> None:
+        totals = self.totals
+        totals.events += int((~dropped).sum())
+        totals.duplicates += int(dropped.sum())
+        totals.pending = self.matcher.pending + self.automata.pending
+        totals.dropped_partials = int(self.matcher.dropped.sum()) + self.automata.dropped.total()
+        names = [pattern.name for pattern in self.settings.plan.patterns]
+        totals.count_matches(matches.records, names, at_end=at_end)
+
+    def _begins(
+        self, touched: npt.NDArray[np.int64], closed: ClosedSessions, since: int, count: int
+    ) -> npt.NDArray[np.bool_]:
+        """Which of a round's events begin a session."""
+        firsts = take_records(self.visitors.records, touched)["first_row"]
+        return session_starts(np.concatenate([closed.records["first_row"], firsts]), since, count)
 
     def _warn_of_limit(self) -> None:
         """Say of each pattern, once, that its limit has cost partial matches."""
@@ -483,6 +528,7 @@ class Shard:
             "settled": self.settled,
             "waiting": self.waiting,
             "waiting_lanes": self.waiting_lanes,
+            "waiting_numbers": self.waiting_numbers,
             "waiting_rows": self.waiting_rows,
             "next_row": self.next_row,
             "visitors": self.visitors,
@@ -492,6 +538,7 @@ class Shard:
             "rows": self.rows,
             "early": self.early,
             "trigger_state": None if self.triggers is None else self.triggers.snapshot(),
+            "score_state": None if self.scores is None else self.scores.snapshot(self.settled),
             "totals": self.totals,
             "limited": self.limited,
         }
@@ -523,6 +570,9 @@ class Shard:
             )
         if shard.triggers is not None and kept is not None:
             shard.triggers.restore(kept)
+        scored = parts.pop("score_state")
+        if shard.scores is not None and scored is not None:
+            shard.scores.restore(scored)
         for name, value in parts.items():
             setattr(shard, name, value)
         shard._fit_to_plan(generation)

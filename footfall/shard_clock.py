@@ -1,5 +1,6 @@
 """How far the source partitions that feed a shard have come: what the shard may settle, and what may be told early."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,6 +9,20 @@ import numpy.typing as npt
 
 from footfall.clock import FOREVER, NEVER
 from footfall.event_batch import UNTOLD, ShardBatch
+
+_DIGITS = re.compile(r"\d+")
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+def passes_a_moment(settled: int, until: int, shard: str, step: int) -> bool:
+    """Whether the shard has a moment to settle after the time `settled`, up to `until` (ms).
+
+    There is one in each `step`: shards that go by one clock have theirs one after the other, by the numbers in their
+    names, so that they don't all settle at once. Multiples of the golden ratio lie evenly, however many there are.
+    """
+    digits = _DIGITS.search(shard)
+    phase = int(int(digits[0]) * _GOLDEN_RATIO % 1 * step) if digits else 0
+    return (until + phase) // step > (settled + phase) // step
 
 
 def _none() -> npt.NDArray[np.int64]:
@@ -54,10 +69,10 @@ class ShardClock:
     def take(self, batches: Sequence[ShardBatch]) -> None:
         """Note how far the partitions have come with these batches."""
         for batch in batches:
-            number = batch.partition
-            self.watermarks[number] = max(self.watermarks[number], batch.watermark)
-            self.ended[number] |= batch.ended
-            self.arrivals[number] = max(self.arrivals[number], batch.arrival)
+            for number, watermark, ended, arrival in batch.marks:
+                self.watermarks[number] = max(self.watermarks[number], watermark)
+                self.ended[number] |= ended
+                self.arrivals[number] = max(self.arrivals[number], arrival)
 
     def watermark(self) -> int | None:
         """Up to when all has come, in every partition that goes on; None if none does."""
@@ -83,14 +98,15 @@ class ShardClock:
         if settled >= int(self.untold_until.max(initial=NEVER)):
             return
         for batch in batches:
-            number = batch.partition
-            if number < history:
-                latest = int(batch.events["time"].max(initial=batch.arrival))
-                known = int(self.untold_until[number])
-                if latest != NEVER or batch.ended:
-                    self.untold_until[number] = latest if known == FOREVER else max(known, latest)
-            elif self.untold_until[number] == FOREVER:
-                times = batch.events["time"]
-                since = batch.arrival if batch.arrival != NEVER or not times.size else int(times.max())
-                self.untold_until[number] = since if since != NEVER else FOREVER
+            for number, _, ended, arrival in batch.marks:
+                own = batch.events["partition"] == number
+                times = batch.events["time"][own]
+                if number < history:
+                    latest = int(times.max(initial=arrival))
+                    known = int(self.untold_until[number])
+                    if latest != NEVER or ended:
+                        self.untold_until[number] = latest if known == FOREVER else max(known, latest)
+                elif self.untold_until[number] == FOREVER:
+                    since = arrival if arrival != NEVER or not times.size else int(times.max())
+                    self.untold_until[number] = since if since != NEVER else FOREVER
             batch.events["marks"] |= UNTOLD

@@ -23,6 +23,7 @@ from footfall.pattern import Pattern
 from footfall.profile_log import LogReference, ProfileLog
 from footfall.profiles import HORIZON, Profiles, ProfileValue, session_starts
 from footfall.record_arrays import take_records
+from footfall.scoring.scored_triggers import AskedTrigger
 from footfall.sessions import ClosedSessions
 from footfall.trigger_book import TriggerBook, TriggerRound
 from footfall.trigger_rows import NO_TRIGGERS
@@ -57,12 +58,14 @@ class TriggerSettings:
         bits: the key of each condition on withdrawing events -> its bit's number, over all words of the events' masks.
         horizon: how long (ms) a profile outlives its visitor's last event.
         folder: where profiles are kept on disk; None: in the snapshots themselves.
+        scores: the fields of profiles that models fill.
     """
 
     sets: tuple[RuleSet, ...]
     bits: Mapping[str, int]
     horizon: int = HORIZON
     folder: Path | None = None
+    scores: frozenset[str] = frozenset()
 
 
 def withdrawal_conditions(
@@ -110,6 +113,7 @@ class ShardTriggers:
         self._settings = settings
         first = settings.sets[0]
         self.book = TriggerBook(first.rules, first.patterns, first.deployed)
+        self.book.asks = settings.scores
         self.profiles = Profiles(settings.horizon)
         self._log = None if settings.folder is None else ProfileLog.of_shard(settings.folder, shard)
         self._in_force = 1
@@ -221,6 +225,10 @@ class ShardTriggers:
             return NO_TRIGGERS
         return self.book.take(TriggerRound(NEVER, messages=_without_session(messages)))
 
+    def take_asked(self) -> list[AskedTrigger]:
+        """The triggers that have become due since the last time and wait for scores."""
+        return self.book.take_asked()
+
     def _withdrawing(self, settled: SettledEvents) -> pl.DataFrame | None:
         if not settled.events.size:
             return None
@@ -262,6 +270,7 @@ class ShardTriggers:
             StateError: a file that it refers to is missing or damaged.
         """
         self.book, profiles, self._in_force, self._active = kept
+        self.book.asks = self._settings.scores
         self._announce()
         if isinstance(profiles, Profiles):
             self.profiles = profiles

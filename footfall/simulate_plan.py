@@ -172,10 +172,11 @@ def _weights(plan: Simulation, every: int) -> Iterator[tuple[int, int, float]]:
     """Begin and end of each slice, and how much happens in it."""
     for begin in range(plan.start, plan.stop, every):
         end = min(begin + every, plan.stop)
-        yield begin, end, (end - begin) * _busy((begin + end) // 2)
+        yield begin, end, (end - begin) * busy((begin + end) // 2)
 
 
-def _busy(at: int) -> float:
+def busy(at: int) -> float:
+    """How busy the site is at a time (ms since 1970, UTC), beside other times; 100 is the most."""
     hour, rest = divmod(at % _DAY, _HOUR)
     share = rest / _HOUR
     return _BUSY_BY_HOUR[hour] * (1 - share) + _BUSY_BY_HOUR[(hour + 1) % 24] * share

@@ -9,6 +9,7 @@
     reading/     how far a live run's partitions were ever read
     spool/       rows that the store hasn't taken yet
     profiles/    visitors' profiles, to which the recovery data refer
+    requests/    what commands ask of a live run (`footfall models promote`), and its answers
 
 The folder is locked while a run uses it; the lock ends with the process, however it ends.
 """

@@ -162,10 +162,93 @@ CONTROLS = Table(
         ("rules", pl.String(), "String"),
         ("deployed", pl.String(), "String"),
         ("written_at", TIME, _TIME_TYPE),
+        ("champions", pl.String(), "String"),
     ),
     key=("number", "digest"),
     version="written_at",
 )
 
-TABLES: tuple[Table, ...] = (EVENTS, LATE_EVENTS, SESSIONS, MATCHES, TRIGGERS, DEAD_LETTERS, CONTROLS)
+# What a model says of a visitor, where it has changed enough to be told.
+SCORES = Table(
+    "scores",
+    (
+        ("score_id", pl.String(), "String"),
+        ("model", pl.String(), "LowCardinality(String)"),
+        ("visitor_id", pl.String(), "String"),
+        ("user_id", pl.String(), "Nullable(String)"),
+        ("session_id", pl.String(), "Nullable(String)"),
+        ("time", TIME, _TIME_TYPE),
+        ("moment", pl.String(), "LowCardinality(String)"),
+        ("score", pl.Float64(), "Float64"),
+        ("predicted", pl.Float64(), "Float64"),
+        ("band", pl.String(), "LowCardinality(String)"),
+        ("learner", pl.String(), "LowCardinality(String)"),
+        ("model_version", pl.Int64(), "Int64"),
+        ("reasons", pl.String(), "String"),
+        ("change", pl.Float64(), "Nullable(Float64)"),
+        ("status", pl.String(), "LowCardinality(String)"),
+        ("revision", pl.UInt32(), "UInt32"),
+    ),
+    key=("model", "time", "score_id"),
+    version="revision",
+)
+
+PREDICTIONS = Table(
+    "predictions",
+    (
+        ("prediction_id", pl.String(), "String"),
+        ("model", pl.String(), "LowCardinality(String)"),
+        ("learner", pl.String(), "LowCardinality(String)"),
+        ("champion", pl.Boolean(), "Bool"),
+        ("model_version", pl.Int64(), "Int64"),
+        ("visitor_id", pl.String(), "String"),
+        ("user_id", pl.String(), "Nullable(String)"),
+        ("session_id", pl.String(), "Nullable(String)"),
+        ("time", TIME, _TIME_TYPE),
+        ("moment", pl.String(), "LowCardinality(String)"),
+        ("predicted", pl.Float64(), "Float64"),
+        ("features", pl.String(), "String"),
+    ),
+    key=("model", "learner", "time", "prediction_id"),
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    (
+        ("prediction_id", pl.String(), "String"),
+        ("model", pl.String(), "LowCardinality(String)"),
+        ("label_time", TIME, _TIME_TYPE),
+        ("outcome", pl.Float64(), "Float64"),
+    ),
+    key=("model", "prediction_id"),
+)
+
+MODEL_QUALITY = Table(
+    "model_quality",
+    (
+        ("model", pl.String(), "LowCardinality(String)"),
+        ("learner", pl.String(), "LowCardinality(String)"),
+        ("time", TIME, _TIME_TYPE),
+        ("champion", pl.Boolean(), "Bool"),
+        ("model_version", pl.Int64(), "Int64"),
+        ("labels", pl.Int64(), "Int64"),
+        ("positives", pl.Int64(), "Int64"),
+        ("window", pl.Int64(), "Int64"),
+        ("roc_auc", pl.Float64(), "Nullable(Float64)"),
+        ("pr_auc", pl.Float64(), "Nullable(Float64)"),
+        ("log_loss", pl.Float64(), "Nullable(Float64)"),
+        ("brier", pl.Float64(), "Nullable(Float64)"),
+        ("ece", pl.Float64(), "Nullable(Float64)"),
+        ("precision_top10", pl.Float64(), "Nullable(Float64)"),
+        ("lift_top10", pl.Float64(), "Nullable(Float64)"),
+        ("mean_absolute_error", pl.Float64(), "Nullable(Float64)"),
+        ("drifts", pl.Int64(), "Int64"),
+    ),
+    key=("model", "learner", "time"),
+)
+
+TABLES: tuple[Table, ...] = (
+    EVENTS, LATE_EVENTS, SESSIONS, MATCHES, TRIGGERS, SCORES, PREDICTIONS, OUTCOMES, MODEL_QUALITY, DEAD_LETTERS,
+    CONTROLS,
+)  # fmt: skip
 TABLE_BY_NAME = {table.name: table for table in TABLES}

@@ -28,6 +28,7 @@ from footfall.errors import StateError
 from footfall.expression import Expression
 from footfall.pattern import Pattern
 from footfall.profile_schema import SCORE_FIELDS, ProfileAt
+from footfall.scoring.scored_triggers import AskedTrigger
 from footfall.trigger_early import EarlyTriggers
 from footfall.trigger_generation import Generation
 from footfall.trigger_limits import FiringHistory
@@ -90,6 +91,10 @@ class TriggerBook:
         patterns: the patterns that they act on, at least; all versions of one that matches may be of.
         deployed: rule -> when it was first deployed, in ms since 1970; a rule that isn't there always was.
 
+    Attributes:
+        asks: the fields of profiles that models fill: a rule whose condition reads one of them waits for the models
+            (`take_asked`). Not kept across a restart.
+
     Raises:
         UsageError: the rules have more than 64 different conditions on withdrawing events.
     """
@@ -112,6 +117,8 @@ class TriggerBook:
         self._history = FiringHistory()
         self._early = EarlyTriggers()
         self._counts: dict[str, Counter[str]] = {}
+        self.asks: frozenset[str] = frozenset()
+        self._asked: list[AskedTrigger] = []
         self.switch(rules, patterns, deployed)
 
     @property
@@ -232,8 +239,9 @@ class TriggerBook:
                 match = next(matches, None)
             elif due <= round_.until or event is not None or match is not None:
                 waited = self._waits.pop()
-                if waited is not None:
-                    yield self._decide(*waited, round_.profile_at)
+                decided = None if waited is None else self._decide(*waited, round_.profile_at)
+                if decided is not None:
+                    yield decided
             else:
                 return
 
@@ -263,7 +271,13 @@ class TriggerBook:
             else:
                 self._waits.add(due, trigger, wait, withdrawable=key is not None)
 
-    def _decide(self, due: int, trigger: bytes, wait: Wait, profile_at: ProfileAt | None) -> Decision:
+    def take_asked(self) -> list[AskedTrigger]:
+        """What has become due since the last time and waits for scores, in the order of due times."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def _decide(self, due: int, trigger: bytes, wait: Wait, profile_at: ProfileAt | None) -> Decision | None:
+        """The decision on a wait that is over; None if it is for the models to make."""
         generation = self._generations[wait.generation]
         visitor = wait.visitor_id
         if generation.rule.name not in self._current:
@@ -272,6 +286,11 @@ class TriggerBook:
         user = profile["user_id"]
         if wait.user_id is None and isinstance(user, str):
             wait = msgspec.structs.replace(wait, user_id=user)  # who has become known since the first event
+        if generation.asks & self.asks:
+            status: Status = "shadow" if generation.rule.mode == "shadow" else "fired"
+            waiting = generation.decision(wait, trigger, due, status, now=due)
+            self._asked.append(AskedTrigger(generation.rule, waiting, profile))
+            return None
         if generation.meets is not None and not generation.meets(profile):
             return generation.decision(wait, trigger, due, "unmet", now=due)
         refusal = self._history.refusal(generation.limits, visitor, due)
@@ -279,7 +298,7 @@ class TriggerBook:
             return generation.decision(wait, trigger, due, refusal, now=due)
         self._history.record(generation.limits, visitor, due)
         known = {name: profile[name] for name in SCORE_FIELDS if profile[name] is not None}
-        status: Status = "shadow" if generation.rule.mode == "shadow" else "fired"
+        status = "shadow" if generation.rule.mode == "shadow" else "fired"
         scores = _encode(known).decode() if known else "{}"
         return generation.decision(wait, trigger, due, status, now=due, scores=scores)
 
@@ -344,6 +363,7 @@ class TriggerBook:
         self._early = state["early"]
         self._counts = state["counts"]
         self._announced = []
+        self.asks, self._asked = frozenset(), []
         generations = {
             number: Generation.of(number, TriggerRule.from_json(text), memory, active_from)
             for number, text, memory, active_from in state["rules"]

@@ -27,6 +27,7 @@ class Generation:
         limits: its cooldown and cap.
         meets: whether a profile's fields meet its condition; None if it has none.
         reads: the fields that this needs, and those that a message tells.
+        asks: those of them that are scores which its condition reads.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Generation:
     limits: RuleLimits
     meets: Callable[[Mapping[str, object]], bool] | None
     reads: frozenset[str]
+    asks: frozenset[str]
 
     @classmethod
     def of(cls, number: int, rule: TriggerRule, memory_ms: int, deployed: int | None) -> "Generation":
@@ -58,6 +60,7 @@ class Generation:
             RuleLimits.of(rule),
             None if condition is None else condition.to_closure(PROFILE_SCHEMA),
             frozenset(("user_id", *SCORE_FIELDS)).union(() if condition is None else condition.columns()),
+            frozenset(() if condition is None else condition.columns()).intersection(SCORE_FIELDS),
         )
 
     def is_same(self, other: "Generation") -> bool:

@@ -112,8 +112,5 @@ def decision_rows(decisions: list[Decision]) -> pl.DataFrame:
     """The decisions as rows of the triggers' table."""
     if not decisions:
         return NO_TRIGGERS
-    columns = zip(*decisions, strict=True)
-    series = [
-        pl.Series(name, values, dtype) for (name, dtype), values in zip(_SCHEMA.items(), columns, strict=True)
-    ]
-    return pl.DataFrame([one.cast(TIME) if one.name in _TIMES else one for one in series])
+    rows = pl.DataFrame(decisions, schema=_SCHEMA, orient="row")
+    return pl.DataFrame([one.cast(TIME) if one.name in _TIMES else one for one in rows.iter_columns()])

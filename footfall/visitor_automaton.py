@@ -11,22 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from footfall.automaton import Automaton
+from footfall.automaton_memory import Memory, Node, Partial, Snapshot, Whole, folded, unfolded
 from footfall.automaton_states import Guard, Move, MoveKind, State
 from footfall.errors import MatchError
 from footfall.pattern_spec import PartialTest
 
 NEVER = 1 << 62
 """A deadline that is never reached: later than any time in milliseconds."""
-
-# A taken event: stage number, event, its time, its place in the visitor's stream, and what was taken before it. Partial
-# matches with the same beginning share these.
-_Node = tuple[int, int, int, int, "_Node | None"]
-
-# A partial match: its state, the last event taken, the first event taken.
-_Partial = tuple[int, _Node, _Node]
-
-# A whole match: the last event taken, the first.
-_Whole = tuple[_Node, _Node]
 
 # Stage number and place of each event of a match.
 _Steps = tuple[tuple[int, int], ...]
@@ -41,32 +32,6 @@ class _Arrival(NamedTuple):
     time: int
     mask: int
     place: int
-
-
-class Snapshot(NamedTuple):
-    """All that a `VisitorAutomaton` remembers, in whole numbers; nodes are named by their index in `nodes`.
-
-    Attributes:
-        nodes: the taken events: stage, event, time, place, and the node before (-1 for none), which comes first.
-        partials: state, last node, first node.
-        held: last node, first node.
-        absent: times of the last events that forbid a beginning.
-        past: the latest events, where tests may ask for them.
-        place: how many events came.
-        dropped: how many partial matches were dropped.
-    """
-
-    nodes: tuple[tuple[int, int, int, int, int], ...]
-    partials: tuple[tuple[int, int, int], ...]
-    held: tuple[tuple[int, int], ...]
-    absent: tuple[int | None, ...]
-    past: tuple[int, ...]
-    place: int
-    dropped: int
-
-    def events(self) -> list[int]:
-        """The events that it names, some of them more than once."""
-        return [*self.past, *(node[1] for node in self.nodes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +78,7 @@ class _View:
 
     __slots__ = ("_answers", "_automaton", "_mask", "_node", "_past")
 
-    def __init__(self, automaton: Automaton, node: _Node | None, past: Sequence[int], mask: int) -> None:
+    def __init__(self, automaton: Automaton, node: Node | None, past: Sequence[int], mask: int) -> None:
         self._automaton = automaton
         self._node = node
         self._past = past
@@ -169,9 +134,9 @@ class VisitorAutomaton:
         self._automaton = automaton
         self._limit = limit
         self._lenient = lenient
-        self._partials: list[_Partial] = []
+        self._partials: list[Partial] = []
         # Whole matches that wait for a partial match that began earlier (skip strategies alone): last and first event.
-        self._held: list[_Whole] = []
+        self._held: list[Whole] = []
         self._absent: list[int | None] = [None] * len(automaton.absences)
         self._past: deque[int] | None = (
             deque(maxlen=automaton.spec.looks_back) if automaton.spec.looks_back else None
@@ -207,14 +172,17 @@ class VisitorAutomaton:
         """Nothing is under way or remembered: a new one would do as well, so this one can be removed."""
         return not (self._partials or self.remembers)
 
-    def held_events(self) -> set[int]:
-        """The events that it may still ask for or give out: those taken, and the latest where tests look back."""
-        events = set(self._past or ())
+    def held_events(self, since: int = -1) -> set[int]:
+        """The events that it may still ask for or give out: those taken, and the latest where tests look back.
+
+        With `since`, those from that number on, where what was taken before one with a lower number has a lower one.
+        """
+        events = {event for event in self._past or () if event >= since}
         seen: set[int] = set()
         for end in [partial[1] for partial in self._partials] + [whole[0] for whole in self._held]:
-            node: _Node | None = end
+            node: Node | None = end
             # By identity: another path may hold the same event after other ones.
-            while node is not None and id(node) not in seen:
+            while node is not None and node[1] >= since and id(node) not in seen:
                 seen.add(id(node))
                 events.add(node[1])
                 node = node[4]
@@ -264,12 +232,12 @@ class VisitorAutomaton:
             self._settle()
         return out
 
-    def _step(self, event: int, time: int, mask: int) -> list[_Whole]:
+    def _step(self, event: int, time: int, mask: int) -> list[Whole]:
         """Gives the event to every partial match; returns those that are whole now."""
         automaton = self._automaton
         states = automaton.states
-        partials: list[_Partial] = []
-        done: list[_Whole] = []
+        partials: list[Partial] = []
+        done: list[Whole] = []
         arrival = _Arrival(event, time, mask, self._place)
         for partial in self._partials:
             state = states[partial[0]]
@@ -288,7 +256,7 @@ class VisitorAutomaton:
         return done
 
     def _move(
-        self, partial: _Partial, state: State, arrival: _Arrival, partials: list[_Partial], done: list[_Whole]
+        self, partial: Partial, state: State, arrival: _Arrival, partials: list[Partial], done: list[Whole]
     ) -> None:
         """Makes every move that one partial match can make; what comes of it is added to `partials` and `done`."""
         _, node, root = partial
@@ -306,26 +274,28 @@ class VisitorAutomaton:
                 continue
             if move.instead_of and _preceded(move, mask, event, view, since):
                 continue
-            last: _Node = (move.stage, event, time, place, node) if move.kind is _TAKE else node
+            last: Node = (move.stage, event, time, place, node) if move.kind is _TAKE else node
             partials.extend([(target, last, root) for target in move.targets])
             if move.completes:
                 done.append((last, root))
 
-    def _begin(self, arrival: _Arrival, partials: list[_Partial], done: list[_Whole]) -> None:
+    def _begin(self, arrival: _Arrival, partials: list[Partial], done: list[Whole]) -> None:
         """Begins matches with the event."""
         automaton = self._automaton
         event, time, mask, place = arrival
         view = _View(automaton, None, self._past or (), mask) if automaton.has_tests else None
-        free = all(
-            last is None or (absence.absent_ms is not None and time - last >= absence.absent_ms)
-            for absence, last in zip(automaton.absences, self._absent, strict=True)
-        )
-        for move in automaton.states[0].moves if free else ():
-            if move.kind is not _TAKE or not _holds(move.guard, mask, event, view):
+        free: bool | None = None if automaton.absences else True
+        for move in automaton.states[0].moves:
+            guard = move.guard
+            if move.kind is not _TAKE or mask & guard.need != guard.need or mask & guard.forbid:
+                continue
+            if free is None:
+                free = self._is_free(time)
+            if not free or not _holds(guard, mask, event, view):
                 continue
             if move.instead_of and _preceded(move, mask, event, view, 0):
                 continue
-            node: _Node = (move.stage, event, time, place, None)
+            node: Node = (move.stage, event, time, place, None)
             partials.extend([(target, node, node) for target in move.targets])
             if move.completes:
                 done.append((node, node))
@@ -333,11 +303,18 @@ class VisitorAutomaton:
             if _holds(absence.guard, mask, event, view):
                 self._absent[index] = time
 
+    def _is_free(self, time: int) -> bool:
+        """Whether no event that forbids a beginning came too lately."""
+        return all(
+            last is None or (absence.absent_ms is not None and time - last >= absence.absent_ms)
+            for absence, last in zip(self._automaton.absences, self._absent, strict=True)
+        )
+
     def _expired(self, deadline: int) -> list[Match]:
         """Ends the partial matches whose time is over at the deadline."""
         spec = self._automaton.spec
-        kept: list[_Partial] = []
-        done: list[_Whole] = []
+        kept: list[Partial] = []
+        done: list[Whole] = []
         out: list[Match] = []
         for partial in self._partials:
             if self._deadline(partial) > deadline:
@@ -350,7 +327,7 @@ class VisitorAutomaton:
         out += self._released(done, deadline, by_time=True)
         return out
 
-    def _deadline(self, partial: _Partial) -> int:
+    def _deadline(self, partial: Partial) -> int:
         state = self._automaton.states[partial[0]]
         within = self._automaton.spec.within_ms
         deadline = NEVER if within is None else partial[2][2] + within
@@ -360,7 +337,7 @@ class VisitorAutomaton:
             deadline = min(deadline, partial[1][2] + state.step_limit_ms)
         return deadline
 
-    def _released(self, done: list[_Whole], time: int, *, by_time: bool) -> list[Match]:
+    def _released(self, done: list[Whole], time: int, *, by_time: bool) -> list[Match]:
         """What comes out now of the matches that are done and those that were held, by the skip strategy."""
         automaton = self._automaton
         if automaton.permuted:
@@ -378,7 +355,7 @@ class VisitorAutomaton:
         self._held = held
         return out
 
-    def _skipped_to(self, last: _Node, root: _Node) -> int:
+    def _skipped_to(self, last: Node, root: Node) -> int:
         """The place before which no other match may begin, by the skip strategy."""
         spec = self._automaton.spec
         if spec.skip == "to_next":
@@ -402,13 +379,13 @@ class VisitorAutomaton:
             )
         return place
 
-    def _without_repeats(self, done: list[_Whole]) -> list[_Whole]:
+    def _without_repeats(self, done: list[Whole]) -> list[Whole]:
         """Leaves out matches that differ in nothing but the order of a permutation.
 
         Equal matches of one and the same order are those of different loops: each counts.
         """
         permuted = self._automaton.permuted
-        found: dict[_Steps, dict[_Steps, list[_Whole]]] = {}
+        found: dict[_Steps, dict[_Steps, list[Whole]]] = {}
         for last, root in done:
             taken = [(node[0], node[3]) for node in _path(last)]
             orders = found.setdefault(tuple((permuted[stage], place) for stage, place in taken), {})
@@ -416,7 +393,7 @@ class VisitorAutomaton:
         kept = {id(whole[0]): whole for orders in found.values() for whole in max(orders.values(), key=len)}
         return [whole for whole in done if id(whole[0]) in kept]
 
-    def _match(self, last: _Node, time: int, *, by_time: bool, timed_out: bool = False) -> Match:
+    def _match(self, last: Node, time: int, *, by_time: bool, timed_out: bool = False) -> Match:
         stages = self._automaton.stages
         return Match(tuple((stages[node[0]], node[1]) for node in _path(last)), time, by_time, timed_out)
 
@@ -442,50 +419,38 @@ class VisitorAutomaton:
         twin.dropped, twin.next_deadline = self.dropped, self.next_deadline
         return twin
 
+    def memory(self) -> Memory:
+        """All that it remembers, without the automaton; it is still its own, and only to be read."""
+        return self._partials, self._held, self._absent, tuple(self._past or ()), self._place, self.dropped
+
+    @classmethod
+    def recalled(
+        cls, automaton: Automaton, memory: Memory, *, limit: int | None = None
+    ) -> "VisitorAutomaton":
+        """One that goes on with a memory; `automaton` must be compiled from an equal pattern."""
+        visitor = cls(automaton, limit=limit)
+        partials, held, absent, past, visitor._place, visitor.dropped = memory
+        visitor._partials, visitor._held, visitor._absent = list(partials), list(held), list(absent)
+        if visitor._past is not None:
+            visitor._past.extend(past)
+        visitor._settle()
+        return visitor
+
     def snapshot(self) -> Snapshot:
         """All that it remembers, without the automaton: small, and picklable."""
-        numbers: dict[int, int] = {}
-        nodes: list[tuple[int, int, int, int, int]] = []
-        for end in [partial[1] for partial in self._partials] + [whole[0] for whole in self._held]:
-            parent = -1
-            for node in _path(end):
-                if id(node) not in numbers:
-                    numbers[id(node)] = len(nodes)
-                    nodes.append((node[0], node[1], node[2], node[3], parent))
-                parent = numbers[id(node)]
-        return Snapshot(
-            tuple(nodes),
-            tuple((state, numbers[id(last)], numbers[id(root)]) for state, last, root in self._partials),
-            tuple((numbers[id(last)], numbers[id(root)]) for last, root in self._held),
-            tuple(self._absent),
-            tuple(self._past or ()),
-            self._place,
-            self.dropped,
-        )
+        return folded(self.memory())
 
     @classmethod
     def restored(
         cls, automaton: Automaton, snapshot: Snapshot, *, limit: int | None = None
     ) -> "VisitorAutomaton":
         """The one that `snapshot` was taken of; `automaton` must be compiled from an equal pattern."""
-        visitor = cls(automaton, limit=limit)
-        nodes: list[_Node] = []
-        for stage, event, time, place, parent in snapshot.nodes:
-            nodes.append((stage, event, time, place, None if parent < 0 else nodes[parent]))
-        visitor._partials = [(state, nodes[last], nodes[root]) for state, last, root in snapshot.partials]
-        visitor._held = [(nodes[last], nodes[root]) for last, root in snapshot.held]
-        visitor._absent = list(snapshot.absent)
-        if visitor._past is not None:
-            visitor._past.extend(snapshot.past)
-        visitor._place = snapshot.place
-        visitor.dropped = snapshot.dropped
-        visitor._settle()
-        return visitor
+        return cls.recalled(automaton, unfolded(snapshot), limit=limit)
 
 
-def _path(node: _Node | None) -> Iterable[_Node]:
+def _path(node: Node | None) -> Iterable[Node]:
     """The taken events up to a node, first to last."""
-    nodes: list[_Node] = []
+    nodes: list[Node] = []
     while node is not None:
         nodes.append(node)
         node = node[4]
@@ -493,7 +458,7 @@ def _path(node: _Node | None) -> Iterable[_Node]:
     return nodes
 
 
-def _place_of_first(match: _Whole) -> int:
+def _place_of_first(match: Whole) -> int:
     return match[1][3]
 
 
@@ -501,7 +466,11 @@ def _holds(guard: Guard, mask: int, event: int, view: _View | None) -> bool:
     """Whether an event satisfies a guard; the view is there wherever the pattern has tests."""
     if mask & guard.need != guard.need or mask & guard.forbid:
         return False
-    return view is None or all(view.asked(test, event) is wanted for test, wanted in guard.tests)
+    if view is not None:
+        for test, wanted in guard.tests:
+            if view.asked(test, event) is not wanted:
+                return False
+    return True
 
 
 def _preceded(move: Move, mask: int, event: int, view: _View | None, since: int) -> bool:

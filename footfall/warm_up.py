@@ -37,7 +37,8 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     events = clock.take(decoded, ended=False, with_watermarks=inputs.early)
     # With one partition, so that its end is the input's, and everything settles.
     triggers = None if shards.triggers is None else replace(shards.triggers, folder=None)
-    shard = Shard("warm-up", replace(shards, partitions=1, triggers=triggers))
+    scores = None if shards.scores is None else replace(shards.scores, folder=None)
+    shard = Shard("warm-up", replace(shards, partitions=1, triggers=triggers, scores=scores))
     if triggers is not None:
         load_loops()
     for ended in (False, True):

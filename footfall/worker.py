@@ -90,7 +90,9 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event, taken: Ta
     settings = order.settings
     sinks = new_sinks(order, tell)
     try:
-        in_force = plan_in_force(settings, order.controls, order.profiles, live=order.source.live)
+        in_force = plan_in_force(
+            settings, order.controls, order.profiles, models=order.models, live=order.source.live
+        )
         if taken is not None:
             taken.begin(in_force, sinks)
         parts = flow_parts(

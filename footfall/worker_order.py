@@ -5,6 +5,7 @@ from pathlib import Path
 
 from footfall.control_record import ControlRecord
 from footfall.records import RecordSource
+from footfall.scoring.score_model import ScoreModel
 from footfall.settings import Settings
 
 
@@ -16,6 +17,7 @@ class WorkerOrder:
         settings: the run's settings.
         source: the records; listed once, by the parent.
         controls: the patterns and rules, and from when on each set is in force; loaded once, by the parent.
+        models: the models that score.
         flow: the name of the flow in `flows/`.
         spool: the folder in which rows wait for the store; None: in memory.
         profiles: the folder of the visitors' profiles; None where none are kept.
@@ -31,6 +33,7 @@ class WorkerOrder:
     controls: tuple[ControlRecord, ...]
     flow: str
     recovery: Path | None
+    models: tuple[ScoreModel, ...] = ()
     spool: Path | None = None
     profiles: Path | None = None
     worker: int = 0

@@ -23,6 +23,7 @@ from footfall.plan_in_force import PlanInForce
 from footfall.read_ahead import ReadAhead
 from footfall.records import RecordBlock, RecordReader, RecordSource
 from footfall.run_messages import Message, PartitionDone, ShardDone
+from footfall.scoring.shard_scores import ScoreSettings
 from footfall.sessions import SessionSettings
 from footfall.settings import Settings
 from footfall.shard import Settled, Shard, ShardSettings
@@ -129,6 +130,7 @@ class Engine:
         partitions: how many source partitions there are.
         shards: how many shards there are.
         early: matches are told early, too.
+        scores: features and models; their conditions are among those of the plan.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class Engine:
         partitions: int = 1,
         shards: int = 1,
         early: bool = False,
+        scores: ScoreSettings | None = None,
     ) -> None:
         wanted = {*EVENT_COLUMNS, *ENGINE_COLUMNS, *plan.columns, "event"}
         self._decoded = [name for name in SCHEMA if name in wanted and name != "source_partition"]
@@ -152,6 +155,7 @@ class Engine:
             wants_rows=True,
             event_columns=EVENT_COLUMNS,
             early=early,
+            scores=scores,
         )
         self.clocks = [PartitionClock(clock or ClockSettings()) for _ in range(partitions)]
         self.shards = [Shard(f"s{number}", self.settings) for number in range(shards)]

@@ -35,24 +35,26 @@ SEAL = BEGIN + 50 * DAY
 """The event time of the sentinels: more than the longest wait of a shipped pattern behind the traffic."""
 LATENESS = 5_000
 SENTINEL = "sentinel-"
-OUTPUTS = {"sessions": 8, "matches": 8, "triggers": 8, "late": 2, "dead": 1, "control": 1}
+OUTPUTS = {"sessions": 8, "matches": 8, "triggers": 8, "scores": 8, "late": 2, "dead": 1, "control": 1}
 EARLY_RULES = ("help_now", "high_intent")
 _MESSAGE_ID = re.compile(rb'"message_id":"([^"]+)"')
 UNSTABLE: dict[str, tuple[str, ...]] = {}
 """Topic -> fields of its messages that aren't the same in every run; there must be none."""
-IDS = {"sessions": "session_id", "matches": "match_id", "triggers": "trigger_id"}
+IDS = {"sessions": "session_id", "matches": "match_id", "triggers": "trigger_id", "scores": "score_id"}
 OF_A_RUN = ("workers", "restarts", "lag", "events", "waiting", "records", "early", "retracted", "unsent")
 """What a report says of the way a run went, or of sentinels that settle as time goes by."""
 LIMIT = 120.0
+_TICK_SECONDS = 120.0
 _LONGEST = 900_000
 
-PATTERNS = '''"""All shipped patterns, with rules whose triggers live long, so that a past can be played."""
+PATTERNS = '''"""All shipped patterns and models, with rules whose triggers live long, so that a past can be played."""
 
 from footfall import event, field
 from footfall.pattern_files import read_folder
 from footfall.trigger_rule import TriggerRule
 
 globals().update({pattern.name: pattern for pattern in read_folder().patterns})
+globals().update({model.name: model for model in read_folder().models})
 ALWAYS = {"active_from": "2020-01-01T00:00:00Z", "expires_after": "400 d"}
 
 abandonment = TriggerRule(
@@ -66,6 +68,9 @@ inactive = TriggerRule(
     "inactive", pattern="customer_inactive", action="win_back", condition=field("user_id").is_not_null(), **ALWAYS
 )
 cross_sell = TriggerRule("cross_sell", pattern="service_completed", action="suggest", delay="7 d", **ALWAYS)
+likely = TriggerRule(
+    "likely", pattern="exit_intent", action="offer", condition=field("lead_score") > 1.0, cooldown="2 h", **ALWAYS
+)
 exits = TriggerRule("exits", pattern="exit_intent", action="hold", cap=(2, "1 d"), **ALWAYS)
 help_now = TriggerRule("help_now", pattern="rage_click", action="chat", kind="early", **ALWAYS)
 high_intent = TriggerRule("high_intent", pattern="exit_intent_high_intent", action="ask", kind="early", **ALWAYS)
@@ -390,9 +395,12 @@ class LiveCase:
             lags = [v for name, v in now.items() if name.startswith("footfall_lag_records{")]
             waiting = [v for name, v in now.items() if name.startswith("footfall_sink_waiting_rows{")]
             unsettled = sum(v for name, v in now.items() if name.startswith("footfall_waiting_events"))
+            # What was scored last is written after the shards have settled.
+            scored = now.get("footfall_models_settled_timestamp_seconds", 0.0)
             return (
                 len(marks) == len(lags) == partitions
                 and min(marks) >= seal
+                and scored >= seal - _TICK_SECONDS
                 and not any(lags)
                 and len(waiting) == 2
                 and not any(waiting)

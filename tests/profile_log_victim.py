@@ -7,11 +7,11 @@ from pathlib import Path
 from profile_rounds import START, Step, all_of, take_round
 from reference import Record
 
-from footfall import profile_log
+from footfall import record_log
 from footfall.profile_log import ProfileLog
 from footfall.profiles import Profiles
 
-profile_log.COMPACTION_SLACK = 20_000
+record_log.COMPACTION_SLACK = 20_000
 
 
 def main(folder: Path) -> None:

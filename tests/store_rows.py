@@ -4,7 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TRIGGERS, Table
+from footfall.tables import (
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    MODEL_QUALITY,
+    OUTCOMES,
+    PREDICTIONS,
+    SCORES,
+    SESSIONS,
+    TRIGGERS,
+    Table,
+)
 
 START = datetime(2025, 1, 31, 23, 59, 59, 250_000, tzinfo=UTC)
 BIG = 2**63 - 1
@@ -34,6 +46,19 @@ def _row(table: Table, number: int) -> dict[str, object]:
         row |= {"trigger_id": f"t{number}", "event_time": _time(number), "revision": 0, "status": "fired"}
         row |= {"topic": "triggers", "expires_time": _time(number).replace(year=2200)}
         row |= {"evidence": f'{{"cart": ["m{number}"]}}', "fields": '{"value": "12.3"}', "scores": "{}"}
+    elif table is SCORES:
+        row |= {
+            "score_id": f"s{number}",
+            "time": _time(number),
+            "revision": 0,
+            "reasons": '["orders: 3 (raises it)"]',
+        }
+    elif table in (PREDICTIONS, OUTCOMES):
+        row |= {"prediction_id": f"p{number}", "model": "lead"}
+        if table is PREDICTIONS:
+            row |= {"learner": "binned_logistic", "time": _time(number), "features": "[1.0,null]"}
+    elif table is MODEL_QUALITY:
+        row |= {"model": "lead", "learner": "binned_logistic", "time": _time(number)}
     elif table is DEAD_LETTERS:
         row |= {"source_offset": number, "bytes": bytes((number * 7 + i) % 256 for i in range(number % 40))}
     return row
@@ -52,6 +77,8 @@ def _value(dtype: pl.DataType, name: str, number: int) -> object:
         return b""
     if dtype == pl.Int64:
         return (BIG - number, -BIG, 0, number)[number % 4]
+    if dtype == pl.Float64:
+        return (number - 5) / 8
     if dtype in (pl.Int32, pl.UInt32):
         return number
     return TEXTS[(number + len(name)) % len(TEXTS)]

@@ -12,7 +12,7 @@ from footfall.answer_output import AnswerOutput, OutputPart
 from footfall.control_record import ControlRecord
 from footfall.control_table import control_rows, records_of
 from footfall.dataflow import plan_in_force
-from footfall.input import Letters
+from footfall.letters import Letters
 from footfall.plan_in_force import PlanInForce
 from footfall.run_messages import Message, PartitionDone
 from footfall.settings import Settings

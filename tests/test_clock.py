@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footfall.clock import NEVER, ClockSettings, PartitionClock
+from footfall.clock import NEVER, ClockSettings, PartitionClock, take_together
 from footfall.envelope import TIME
 
 Record = tuple[int, int | None]
@@ -119,3 +121,40 @@ def test_an_empty_partition_has_no_watermark() -> None:
     clock = PartitionClock(ClockSettings())
     assert clock.take(frame([]), ended=True).height == 0
     assert clock.watermark == clock.max_event_time == NEVER
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6), min_size=1, max_size=4)
+)
+def test_partitions_that_are_taken_together_have_the_times_of_each_alone(
+    partitions: list[list[tuple[int, int]]],
+) -> None:
+    settings = ClockSettings(lateness=10, idle_bound=25, future_jump=15)
+    alone = [PartitionClock(settings) for _ in partitions]
+    joint = [PartitionClock(settings) for _ in partitions]
+    for _ in range(2):
+        frames = [frame(records) for records in partitions]
+        bounds = np.cumsum([0, *map(len, partitions)])
+        found = take_together(joint, pl.concat(frames), bounds, with_watermarks=True)
+        expected = [
+            clock.take(each, ended=False, with_watermarks=True)
+            for clock, each in zip(alone, frames, strict=True)
+            if each.height
+        ]
+        assert found.rows() == [row for each in expected for row in each.rows()]
+        for one, other in zip(alone, joint, strict=True):
+            assert (one.watermark, one.max_event_time, one.last_arrival) == (
+                other.watermark,
+                other.max_event_time,
+                other.last_arrival,
+            )
+
+
+def test_what_isnt_decided_at_once_cant_be_taken_together() -> None:
+    clock = PartitionClock(ClockSettings())
+    bounds = np.array([0, 1])
+    with pytest.raises(ValueError, match="isn't decided"):
+        take_together([clock], frame([(5, None)]), bounds)
+    clock.held = frame([(1, None)])
+    with pytest.raises(ValueError, match="isn't decided"):
+        take_together([clock], frame([(5, 6)]), bounds)

@@ -1,5 +1,6 @@
 """Control records: what makes one, what its digest says, and which of many stand."""
 
+import hashlib
 import json
 import pickle
 from dataclasses import replace
@@ -230,3 +231,43 @@ def test_a_history_is_whole_and_in_order() -> None:
     ):
         with pytest.raises(ControlError, match=said):
             require_history(wrong, "here")
+
+
+# ---- champions
+
+
+def test_champions_read_back_and_count_in_the_digest() -> None:
+    plain = control_record(2)
+    record = replace(plain, champions={"next": "b", "lead": "a"})
+    read = ControlRecord.from_json(record.to_json())
+    assert read == record
+    assert list(read.champions) == ["lead", "next"]
+    assert (
+        read.digest
+        == record.digest
+        == content_digest(record.patterns, record.rules, {"lead": "a", "next": "b"})
+    )
+    assert record.digest != plain.digest != replace(record, champions={"lead": "a"}).digest
+
+
+def test_a_record_of_before_there_were_champions_reads_on() -> None:
+    record = control_record(2)
+    old = message_of(record)
+    assert old.pop("champions") == {}
+    assert ControlRecord.from_dict(old) == record
+    assert ControlRecord.from_dict(old | {"champions": None}) == record
+    # The digest is the one that earlier versions wrote.
+    text = json.dumps(
+        {"patterns": old["patterns"], "rules": old["rules"]}, sort_keys=True, separators=(",", ":")
+    )
+    assert old["digest"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("champions", [["lead"], "lead", {"lead": 1}, {"lead": None}])
+def test_champions_of_another_form_are_refused(champions: object) -> None:
+    assert "champions is no object" in refusal(message_of(control_record(1)) | {"champions": champions})
+
+
+def test_champions_that_were_changed_afterwards_are_refused() -> None:
+    changed = message_of(control_record(1)) | {"champions": {"lead": "a"}}
+    assert "it was changed after it was written" in refusal(changed)

@@ -2,6 +2,8 @@
 
 import json
 import random
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +14,7 @@ from footfall.control_record import ControlRecord
 from footfall.control_table import control_rows, records_of
 from footfall.errors import ControlError
 from footfall.messages import encoded_messages
+from footfall.migrations import migrate, read_migrations
 from footfall.store import StoreAddress, open_store
 from footfall.tables import CONTROLS
 
@@ -67,3 +70,42 @@ def test_records_stand_in_a_store_whatever_the_order(tmp_path: Path) -> None:
         assert records_of(rows.cast(CONTROLS.schema)) == (new,)
     finally:
         store.close()
+
+
+def test_champions_stand_in_rows_and_a_table_of_before_has_none() -> None:
+    promoted = replace(RECORDS[2], champions={"lead": "scaled_logistic"})
+    frame = control_rows([*RECORDS[:2], promoted])
+    assert frame["champions"].to_list() == ["{}", "{}", '{"lead":"scaled_logistic"}']
+    assert records_of(frame) == (*RECORDS[:2], promoted)
+    assert records_of(control_rows(RECORDS).drop("champions")) == RECORDS
+    with pytest.raises(ControlError, match="its digest is"):
+        records_of(frame.drop("champions"))
+
+
+def test_rows_of_before_get_no_champions_when_the_table_gets_the_column(tmp_path: Path) -> None:
+    store = open_store(StoreAddress("embedded", folder=tmp_path / "store"))
+    try:
+        migrations = read_migrations()
+        migrate(store, migrations[:5])
+        before = [name for name in CONTROLS.schema.names() if name != "champions"]
+        rows = control_rows(RECORDS).select(before)
+        values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows.iter_rows())
+        store.command(f"INSERT INTO controls ({', '.join(before)}) VALUES {values}")
+        assert records_of(store.query("SELECT * FROM controls").cast(rows.schema)) == RECORDS
+        store.migrate()
+        assert (
+            records_of(
+                store.query("SELECT * FROM controls").select(CONTROLS.schema.names()).cast(CONTROLS.schema)
+            )
+            == RECORDS
+        )
+    finally:
+        store.close()
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"'{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}'"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "NULL" if value is None else str(value)

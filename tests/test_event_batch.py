@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import Record
 
-from footfall.clock import NEVER
+from footfall.clock import FOREVER, NEVER, WATERMARK
 from footfall.event_batch import (
     HAS_CURRENCY,
     HAS_PATH,
@@ -16,14 +16,19 @@ from footfall.event_batch import (
     HAS_USER,
     HAS_UTM,
     HAS_VALUE,
+    UNTOLD,
+    Mark,
     engine_events,
+    halves,
     same_keys,
     split_by_shard,
+    split_together,
 )
 from footfall.expression import event
 from footfall.hashing import hash_texts
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
+from footfall.shard_clock import ShardClock
 
 TIME = 1_760_000_000_000
 PLAN = PatternPlan.compile(
@@ -127,3 +132,85 @@ def test_shards_get_about_the_same() -> None:
     records = [Record(f"v{n}", f"m{n}", "x", TIME) for n in range(4_000)]
     batches = split_by_shard(frame_of(records), PLAN, COLUMNS, 0, 4, watermark=0, ended=False)
     assert all(800 < batch.events.size < 1200 for batch in batches)
+
+
+def read_together(sizes: list[int]) -> tuple[pl.DataFrame, list[Mark], np.ndarray]:
+    """The events of several partitions, one's after the other's: their watermarks, and each event's partition."""
+    numbers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    records = [Record(f"v{row}", f"m{row}", "x", TIME + row) for row in range(numbers.size)]
+    frame = (
+        frame_of([*records, Record("v", "m", "x", TIME)])
+        .with_row_index()
+        .filter(pl.col("index") < len(records))
+    )
+    frame = frame.with_columns(pl.Series(WATERMARK, np.arange(numbers.size) * 10))
+    marks = [Mark(number, 10_000 + number, False, TIME + number) for number in range(len(sizes))]
+    return frame, marks, numbers
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.sampled_from([1, 2, 5]))
+def test_what_is_split_together_is_what_is_split_one_by_one(sizes: list[int], shards: int) -> None:
+    frame, marks, numbers = read_together(sizes)
+    together = split_together(frame, PLAN, COLUMNS, marks, shards, partition=numbers)
+    assert [batch.shard for batch in together] == list(range(shards))
+    assert all(batch.marks == tuple(marks) for batch in together)
+    for mark in marks:
+        rows = frame.filter(numbers == mark.partition)
+        alone = split_by_shard(
+            rows,
+            PLAN,
+            COLUMNS,
+            mark.partition,
+            shards,
+            watermark=mark.watermark,
+            ended=False,
+            arrival=mark.arrival,
+        )
+        for joint, one in zip(together, alone, strict=True):
+            own = joint.events["partition"] == mark.partition
+            assert joint.events[own].tolist() == one.events.tolist()
+            assert joint.lanes[own].tolist() == one.lanes.tolist()
+            assert joint.watermarks is not None
+            assert one.watermarks is not None
+            assert joint.watermarks[own].tolist() == one.watermarks.tolist()
+            assert joint.rows.filter(own).rows(named=True) == one.rows.rows(named=True)
+            assert one.marks == (mark,)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(lambda sizes: sum(sizes) > 1))
+def test_of_what_is_halved_no_mark_is_ahead_of_what_comes_behind_it(sizes: list[int]) -> None:
+    frame, marks, numbers = read_together(sizes)
+    (batch,) = split_together(frame, PLAN, COLUMNS, marks, 1, partition=numbers)
+    (first,), (second,) = halves([batch])
+    assert first.events.tolist() + second.events.tolist() == batch.events.tolist()
+    assert first.rows.rows() + second.rows.rows() == batch.rows.rows()
+    assert first.watermarks is not None
+    assert second.watermarks is not None
+    assert [*first.watermarks, *second.watermarks] == frame[WATERMARK].to_list()
+    assert second.marks == batch.marks
+    assert [mark.partition for mark in first.marks] == [mark.partition for mark in marks]
+    for mark, whole in zip(first.marks, marks, strict=True):
+        coming = second.watermarks[second.events["partition"] == mark.partition].tolist()
+        assert mark.watermark == (coming[0] if coming else whole.watermark)
+
+
+def test_a_shards_clock_hears_of_every_partition() -> None:
+    frame, marks, numbers = read_together([1, 2, 0])
+    marks[1] = marks[1]._replace(ended=True)
+    (batch,) = split_together(frame, PLAN, COLUMNS, marks, 1, partition=numbers)
+    clock = ShardClock.of(4, untold=False)
+    clock.take([batch])
+    assert clock.watermarks.tolist() == [10_000, 10_001, 10_002, NEVER]
+    assert clock.ended.tolist() == [False, True, False, False]
+    assert clock.arrivals.tolist() == [TIME, TIME + 1, TIME + 2, NEVER]
+
+
+def test_nothing_is_told_early_before_what_each_of_them_says() -> None:
+    """Partition 0 is of the past: its own events count, not those of the others that were read with it."""
+    frame, marks, numbers = read_together([1, 2])
+    marks = [mark._replace(arrival=NEVER) for mark in marks]
+    (batch,) = split_together(frame, PLAN, COLUMNS, marks, 1, partition=numbers)
+    clock = ShardClock.of(3, untold=True)
+    clock.mark_untold([batch], NEVER, 1)
+    assert clock.untold_until.tolist() == [TIME, TIME + 2, FOREVER]
+    assert (batch.events["marks"] & UNTOLD).all()

@@ -294,6 +294,64 @@ def test_batches_do_not_matter(lines: list[bytes], data: st.DataObject) -> None:
     assert_frame_equal(whole.dead, pl.concat([first.dead, rest.dead]))
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.lists(json_lines(st.dictionaries(FLAT_KEYS, VALUES, max_size=4), GOOD), max_size=4),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_blocks_that_are_decoded_together_are_decoded_as_each_alone(
+    written: list[list[bytes]],
+    dated: bool,  # noqa: FBT001 - Hypothesis gives it by its place
+) -> None:
+    decoder = format_by_name("footfall")(NAMES)
+    assert isinstance(decoder, Format)
+    blocks = [
+        # The offsets of a later partition's records may well be lower.
+        RecordBlock(
+            f"p{number}",
+            50 - 10 * number,
+            len(lines),
+            block_of(lines).data,
+            f"file {number}",
+            7 * number,
+            {0: 3_000_000} if number == 2 and lines else {},
+            np.arange(len(lines)) + TIME if dated else None,
+        )
+        for number, lines in enumerate(written)
+    ]
+    alone = [decoder.decode(block) for block in blocks]
+    joint = decoder.decode_together(blocks)
+    for number, each in enumerate(alone):
+        start, end = joint.bounds[number : number + 2].tolist()
+        assert_frame_equal(joint.events[start:end], each.events)
+        assert_frame_equal(joint.dead[number], each.dead)
+    assert joint.bounds[-1] == joint.events.height
+
+
+def test_blocks_of_several_kinds_arent_decoded_together() -> None:
+    decoder = format_by_name("footfall")(NAMES)
+    assert isinstance(decoder, Format)
+    plain = block_of([b"{}"])
+    for other in (
+        block_of([b"{}"], arrivals=np.array([TIME])),
+        block_of([b"{}"], own_arrivals=False),
+    ):
+        with pytest.raises(ValueError, match="together"):
+            decoder.decode_together([plain, other])
+
+
+def test_a_wrong_count_is_refused_beside_one_that_makes_up_for_it() -> None:
+    blocks = [RecordBlock("p", 0, count, b"{}\n{}\n", "f", 1) for count in (1, 3)]
+    decoder = format_by_name("footfall")(NAMES)
+    assert isinstance(decoder, Format)
+    with pytest.raises(ValueError, match="lines"):
+        decoder.decode_together(blocks)
+
+
 # --- a hundred thousand mutated records ---
 
 

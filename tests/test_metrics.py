@@ -11,7 +11,7 @@ from footfall import __version__
 from footfall.live_totals import LiveTotals
 from footfall.metrics import metrics_page
 from footfall.run_events import RunEvent
-from footfall.run_messages import Message, WorkerStarted
+from footfall.run_messages import Message, ModelStatus, WorkerStarted
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -62,6 +62,21 @@ def totals() -> LiveTotals:
         ),
         sink_status({"events": 50}, waiting_rows=20, waiting_bytes=95, oldest_seconds=1.5, errors=2),
         sink_status({}, sink="kafka", expired={"cart": 4}),
+        ModelStatus(
+            settled=clock.ms(ago=2),
+            waiting=3,
+            champions={"lead": "one"},
+            predictions={"lead": 9},
+            labels={"lead": {"one": 8, "other": 7}},
+            quality={
+                "lead": {
+                    "one": {"roc_auc": 0.7, "log_loss": 0.3, "drifts": 1.0},
+                    "other": {"roc_auc": 0.8, "log_loss": 0.2, "drifts": 0.0},
+                }
+            },
+            triggers={"cart": {"unmet": 5}},
+            digest=(1, 2),
+        ),
     ):
         made.note(message)
     made.happened(RunEvent(0, "error", "patterns_broken", "a typing error"))
@@ -117,6 +132,20 @@ def test_every_figure_is_there_with_its_labels(totals: LiveTotals) -> None:
         ("alert", "name=broker_away"): 0,
         ("alert", "name=webhook_away"): 0,
         ("alert", "name=partition_added"): 0,
+        ("alert", "name=champion_loses"): 1,
+        ("alert", "name=model_drift"): 1,
+        ("triggers_total", "rule=cart,status=unmet"): 5,
+        ("models_waiting", ""): 3,
+        ("model_champion", "learner=one,model=lead"): 1,
+        ("model_predictions_total", "model=lead"): 9,
+        ("model_labels_total", "learner=one,model=lead"): 8,
+        ("model_labels_total", "learner=other,model=lead"): 7,
+        ("model_quality", "figure=roc_auc,learner=one,model=lead"): 0.7,
+        ("model_quality", "figure=log_loss,learner=one,model=lead"): 0.3,
+        ("model_quality", "figure=drifts,learner=one,model=lead"): 1,
+        ("model_quality", "figure=roc_auc,learner=other,model=lead"): 0.8,
+        ("model_quality", "figure=log_loss,learner=other,model=lead"): 0.2,
+        ("model_quality", "figure=drifts,learner=other,model=lead"): 0,
     }
     shown = {
         (name.removeprefix("footfall_"), ",".join(f"{key}={value}" for key, value in labels)): value
@@ -125,7 +154,10 @@ def test_every_figure_is_there_with_its_labels(totals: LiveTotals) -> None:
     for key, value in expected.items():
         assert shown.pop(key) == pytest.approx(value), key
     rest = {name for name, _ in shown}
-    assert rest == {"build_info", "read_bytes_total", "start_time_seconds", "watermark_timestamp_seconds"}
+    assert rest == {
+        "build_info", "read_bytes_total", "start_time_seconds", "watermark_timestamp_seconds",
+        "models_settled_timestamp_seconds",
+    }  # fmt: skip
     assert ("lag_records", "partition=p1") not in shown, "what isn't known is left out"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -19,11 +20,12 @@ from hypothesis import strategies as st
 from profile_rounds import START, Step, all_of, take_round
 from reference import Record
 
-from footfall import profile_log
+from footfall import record_frames, record_log
 from footfall.errors import StateError
-from footfall.profile_log import KEPT_SNAPSHOTS, LogReference, ProfileLog
-from footfall.profile_table import ProfileTable
+from footfall.profile_log import PROFILE_RECORDS, ProfileLog
+from footfall.profile_table import PROFILE, ProfileTable
 from footfall.profiles import Profiles
+from footfall.record_log import KEPT_SNAPSHOTS, LogReference, RecordKind
 
 Dump = dict[str, dict[str, Any]]
 AGE = 40
@@ -32,10 +34,10 @@ AGE = 40
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test of a few profiles comes to."""
-    monkeypatch.setattr(profile_log, "_SLICE", 3)
-    monkeypatch.setattr(profile_log, "_WRITE_AHEAD", 6)
-    monkeypatch.setattr(profile_log, "COMPACTION_SLACK", 400)
-    monkeypatch.setattr(profile_log, "_MOST_FILES", 4)
+    monkeypatch.setattr(record_log, "_SLICE", 3 * PROFILE.itemsize)
+    monkeypatch.setattr(record_log, "_WRITE_AHEAD", 6 * PROFILE.itemsize)
+    monkeypatch.setattr(record_log, "COMPACTION_SLACK", 400)
+    monkeypatch.setattr(record_log, "_MOST_FILES", 4)
 
 
 def came(profiles: Profiles, visitors: list[str], now: int, user: str | None = None) -> None:
@@ -45,7 +47,7 @@ def came(profiles: Profiles, visitors: list[str], now: int, user: str | None = N
 
 def idle() -> None:
     """Wait until the background has nothing to do."""
-    profile_log._background.submit(int).result()
+    record_log._background.submit(int).result()
 
 
 def files_in(folder: Path) -> set[str]:
@@ -166,13 +168,13 @@ def test_files_of_the_kept_snapshots_stay_and_others_go(tmp_path: Path) -> None:
 
 
 def test_a_compaction_costs_no_snapshot_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, plain = Event(), profile_log._compacted
+    go_on, plain = Event(), record_log._compacted
 
-    def held(folder: Path, reference: LogReference) -> tuple[str, int]:
+    def held(folder: Path, kind: RecordKind[ProfileTable], reference: LogReference) -> tuple[str, int]:
         assert go_on.wait(30)
-        return plain(folder, reference)
+        return plain(folder, kind, reference)
 
-    monkeypatch.setattr(profile_log, "_compacted", held)
+    monkeypatch.setattr(record_log, "_compacted", held)
     log, profiles = ProfileLog(tmp_path / "s"), Profiles()
     snapshots = []
     for number in range(60):
@@ -287,9 +289,21 @@ def test_files_of_another_version_are_refused(tmp_path: Path, monkeypatch: pytes
     came(profiles, ["a"], START)
     reference = log.snapshot(profiles)
     log.close()
-    monkeypatch.setattr(profile_log, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(record_frames, "FORMAT_VERSION", 2)
     with pytest.raises(StateError, match="have format 1, this Footfall reads 2"):
         ProfileLog(tmp_path / "s").restore(reference)
+
+
+def test_files_and_references_from_before_logs_of_other_records_are_read(tmp_path: Path) -> None:
+    profiles = Profiles()
+    came(profiles, ["a", "b"], START, "user")
+    frame = bytearray(PROFILE_RECORDS.frames().frame(profiles.table.changes()))
+    frame[24:28] = bytes(4)
+    frame[28:32] = zlib.crc32(frame[:28]).to_bytes(4, "little")
+    (tmp_path / "00000001.profiles").write_bytes(frame)
+    kept = pickle.dumps(LogReference((("00000001.profiles", len(frame)),), START), protocol=0)
+    reference = pickle.loads(kept.replace(b"footfall.record_log", b"footfall.profile_log"))
+    assert all_of(ProfileLog(tmp_path).restore(reference)) == all_of(profiles)
 
 
 def test_a_kill_while_it_writes_loses_nothing(tmp_path: Path) -> None:

@@ -264,3 +264,12 @@ def test_the_example_environment_lists_every_setting_as_it_is() -> None:
     missing = [f'# {i.about}\n#{i.variable}="{i.default}"\n' for i in setting_infos()]
     assert [entry for entry in missing if entry not in text] == []
     assert text.count("\n#FOOTFALL_") == len(missing)
+
+
+def test_a_tick_is_as_long_as_events_may_lag() -> None:
+    assert load_settings(environment={}).tick == 120_000
+    assert load_settings({"lateness": "10 min"}, environment={}).tick == 660_000
+    assert load_settings({"tick": "65 s"}, environment={}).tick == 65_000
+    assert problems_of({"tick": "64 s"}) == [
+        "flag --tick: tick (64 s) is shorter than lateness and idle_bound together (65 s); write a longer tick, or none"
+    ]

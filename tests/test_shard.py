@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -17,8 +18,10 @@ from footfall.event_batch import EVENT, QUOTED, split_by_shard
 from footfall.expression import event
 from footfall.pattern import Pattern
 from footfall.pattern_plan import PatternPlan
+from footfall.placement import shard_names
 from footfall.sessions import SessionSettings
 from footfall.shard import STATE_VERSION, Shard, ShardSettings, final_order
+from footfall.shard_clock import passes_a_moment
 
 START = 1_760_000_000_000
 IN_TIME = ClockSettings(lateness=0, future_jump=10**12)
@@ -181,3 +184,20 @@ def test_memory_follows_live_visitors_not_visitors_ever_seen() -> None:
     assert outcome.by_pattern() == {"p": visitors, "q": visitors}
     assert (shard.visitors.live, shard.matcher.held_rows().size) == (0, 0)
     assert outcome.events.columns == list(EVENT_COLUMNS)
+
+
+def test_shards_settle_one_after_the_other() -> None:
+    moments = []
+    for name in shard_names(8):
+        mine = [time for time in range(1_000, 3_000) if passes_a_moment(time - 1, time, name, 500)]
+        assert [after - before for before, after in pairwise(mine)] == [500, 500, 500]
+        moments.append(mine[0] % 500)
+    gaps = [after - before for before, after in pairwise([*sorted(moments), min(moments) + 500])]
+    assert min(gaps) >= 25
+
+
+def test_a_shard_with_a_step_of_one_settles_whenever_time_moves() -> None:
+    assert passes_a_moment(41, 42, "s0003-10", 1)
+    assert not passes_a_moment(42, 42, "s0003-10", 1)
+    assert passes_a_moment(NEVER, 42, "s0003-10", 500)
+    assert passes_a_moment(10, 1_010, "explain", 500)

@@ -1,0 +1,1 @@
+"""Scores that learn while the stream runs: features, labels, models, and how good they are."""
