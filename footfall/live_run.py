@@ -115,6 +115,8 @@ class LiveRun:
         with ExitStack() as stack:
             state = StateFolder(settings.state or STATE)
             stack.callback(state.close)
+            if settings.scores and isinstance(self._found, FootfallError):
+                self._models = state.models()
             resumed = state.resumes(self._identity())
             self._log = log = ControlLog(state, self._control_topic())
             if not log.records and isinstance(self._found, FootfallError):
@@ -146,6 +148,8 @@ class LiveRun:
                 self._models,
             )
             self._keep_beginnings(state)
+            if not resumed:
+                state.keep_models(self._models)
             state.begin(self._identity())
             watch.happened(
                 "run_resumed" if resumed else "run_started",

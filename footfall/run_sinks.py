@@ -55,7 +55,7 @@ def new_sinks(order: WorkerOrder, tell: Tell | None = None) -> list[Sink]:
         outward.insert(0, _webhook(order, [*outward, *inward], tell))
     if isinstance(order.source, HistorySource):
         # All that leaves the house is held back for the past; the store takes it.
-        outward = [HoldingSink(sink, order.source.outset, settings.gap) for sink in outward]
+        outward = [HoldingSink(sink, order.source.outset, settings.gap, settings.tick) for sink in outward]
     return [*outward, *inward]
 
 

@@ -5,6 +5,7 @@
     report.json  what the finished run reported
     partitions.json  a live run's source partitions in the order of their numbers, and the offsets where they began
     controls.json  a live run's control records, and how many of them its topic has
+    models.json  a live run's models of scores
     history.json  what of the past a live run that began with its history reads, and where its topics go on
     reading/     how far a live run's partitions were ever read
     spool/       rows that the store hasn't taken yet
@@ -18,6 +19,7 @@ import base64
 import fcntl
 import json
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,10 +30,11 @@ from bytewax.recovery import init_db_dir
 from footfall.control_record import ControlRecord
 from footfall.errors import StateError
 from footfall.run_differences import differences, what_to_do
+from footfall.scoring.score_model import ScoreModel
 
 FORMAT_VERSION = 1
 _RECOVERY_PARTS = 4
-_LIVE = ("partitions", "controls", "history")
+_LIVE = ("partitions", "controls", "models", "history")
 
 
 class StateFolder:
@@ -129,6 +132,26 @@ class StateFolder:
         """
         whole = {"records": [json.loads(record.to_json()) for record in records], "published": published}
         _write_whole(self.folder / "controls.json", json.dumps(whole, indent=1))
+
+    def models(self) -> tuple[ScoreModel, ...]:
+        """The models that a live run began with: what it goes on with when its files can't be read any more.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        path = self.folder / "models.json"
+        if not path.exists():
+            return ()
+        try:
+            found = pickle.loads(base64.b64decode(_read_whole(path)["models"], validate=True))  # noqa: S301 - our own
+        except (KeyError, TypeError, ValueError, pickle.UnpicklingError, AttributeError, EOFError) as error:
+            raise StateError(f"{path} is damaged: begin anew with an empty --state folder") from error
+        return tuple(found)
+
+    def keep_models(self, models: Sequence[ScoreModel]) -> None:
+        """Keep the models of a live run, before it scores anything."""
+        kept = {"models": base64.b64encode(pickle.dumps(tuple(models), protocol=5)).decode()}
+        _write_whole(self.folder / "models.json", json.dumps(kept))
 
     def history(self) -> bytes | None:
         """What a live run that began with its history has kept of its plan; None if it has none.

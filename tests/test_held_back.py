@@ -10,11 +10,22 @@ from store_rows import rows
 from footfall.clock import FOREVER
 from footfall.held_back import HoldingSink, Outset
 from footfall.sink import Sink
-from footfall.tables import DEAD_LETTERS, EVENTS, LATE_EVENTS, MATCHES, SESSIONS, TABLES, TRIGGERS, Table
+from footfall.tables import (
+    DEAD_LETTERS,
+    EVENTS,
+    LATE_EVENTS,
+    MATCHES,
+    SCORES,
+    SESSIONS,
+    TABLES,
+    TRIGGERS,
+    Table,
+)
 from footfall.trigger_rule import TriggerRule
 
 SINCE = datetime(2025, 3, 1, tzinfo=UTC)
 GAP = 1_800_000
+TICK = 120_000
 OUTSET = Outset(int(SINCE.timestamp() * 1000), {"events/0000": 40, "old.ndjson": FOREVER})
 
 
@@ -52,7 +63,7 @@ def at(table: Table, column: str, *seconds: float) -> pl.DataFrame:
 def sent(table: Table, frame: pl.DataFrame) -> list[int]:
     """The numbers of the rows that are sent."""
     numbered = frame.with_row_index("row_number")
-    found = OUTSET.news(table, numbered, GAP)
+    found = OUTSET.news(table, numbered, GAP, TICK)
     assert found.drop("row_number").schema == table.schema
     return found["row_number"].to_list()
 
@@ -65,6 +76,10 @@ def test_matches_and_triggers_go_by_the_time_of_their_decision() -> None:
 def test_a_session_is_past_once_its_gap_is() -> None:
     frame = at(SESSIONS, "end_time", -1_800.001, -1_800, -1, 10)
     assert sent(SESSIONS, frame) == [1, 2, 3]
+
+
+def test_a_score_is_past_once_its_moment_lies_a_tick_behind() -> None:
+    assert sent(SCORES, at(SCORES, "time", -120.001, -120, -1, 10)) == [1, 2, 3]
 
 
 def test_letters_go_by_where_they_were_read() -> None:
@@ -85,7 +100,7 @@ def test_the_rest_passes_and_an_empty_frame_too() -> None:
 
 def test_a_sink_gets_what_is_left_and_all_else_as_it_is() -> None:
     inner = Recording()
-    sink = HoldingSink(inner, OUTSET, GAP)
+    sink = HoldingSink(inner, OUTSET, GAP, TICK)
     sink.open_part("a", 3)
     sink.write("a", MATCHES, at(MATCHES, "settled_time", -1, -1, 1))
     sink.write("a", MATCHES, at(MATCHES, "settled_time", -1))
@@ -100,5 +115,5 @@ def test_a_sink_gets_what_is_left_and_all_else_as_it_is() -> None:
 
 def test_the_sink_behind_hears_of_rules_that_come() -> None:
     inner = Recording()
-    HoldingSink(inner, OUTSET, GAP).go_by((REMIND,))
+    HoldingSink(inner, OUTSET, GAP, TICK).go_by((REMIND,))
     assert inner.rules == [(REMIND,)]

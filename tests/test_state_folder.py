@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from control_records import control_record
 
+from footfall.content import content_folder
 from footfall.errors import ControlError, StateError
+from footfall.pattern_files import read_folder
+from footfall.scoring.score_model import models_digest
 from footfall.state_folder import StateFolder
 
 RUN = {"settings": {"gap": 1, "names": ["a"]}, "inputs": {"partitions": {"x": [{"bytes": 5}]}}}
@@ -183,3 +186,21 @@ def test_a_record_that_was_changed_by_hand_is_refused(state: StateFolder) -> Non
     path.write_text(path.read_text().replace('"1 h"', '"2 h"').replace('"30 min"', '"31 min"'))
     with pytest.raises(ControlError, match=r"controls\.json: its digest is"):
         state.controls()
+
+
+def test_models_come_back(state: StateFolder) -> None:
+    assert state.models() == ()
+    models = read_folder(content_folder("patterns")).models
+    state.keep_models(models)
+    assert models
+    assert [model.name for model in state.models()] == [model.name for model in models]
+    assert models_digest(state.models()) == models_digest(models)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"models": "no base 64"}', '{"models": "bm8gcGlja2xl"}', '{"models": 1}']
+)
+def test_damaged_models_are_told(state: StateFolder, text: str) -> None:
+    (state.folder / "models.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StateError, match=r"models\.json is damaged"):
+        state.models()

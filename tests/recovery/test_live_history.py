@@ -41,7 +41,7 @@ PAST = 0.6
 REPEATED = 5
 KILLS = 6
 GAP_MS = 1_800_000
-DECIDED = {"sessions": "end_time", "matches": "settled_time", "triggers": "due_time"}
+DECIDED = {"sessions": "end_time", "matches": "settled_time", "triggers": "due_time", "scores": "time"}
 OFTEN = ("--snapshot-interval", "300 ms", "--batch-size", 1_000)
 OF_THE_WAY = ("duplicates", "partitions")
 """What a store doesn't keep, and what a past of its own adds to."""
