@@ -27,6 +27,7 @@ from footfall.live_watch import Expected, LiveWatch, LogTo
 from footfall.pattern_source import pattern_history, score_models
 from footfall.placement import shard_names
 from footfall.read_ahead import ReadAhead
+from footfall.recovery_store import forget_unfinished
 from footfall.run_messages import Message, Pacer, WorkerStarted
 from footfall.run_sinks import new_sinks
 from footfall.settings import Settings, load_settings
@@ -135,6 +136,7 @@ def _recovery(state: Path, number: int) -> Path:
                 f"{folder} isn't there: process 0 makes it, in a folder that all processes must see"
             )
         time.sleep(0.1)
+    forget_unfinished(folder)
     return folder
 
 

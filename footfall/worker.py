@@ -30,6 +30,7 @@ from footfall.listening import await_listening
 from footfall.main_thread import wake_main_thread_less
 from footfall.plan_in_force import PlanInForce
 from footfall.read_ahead import ReadAhead
+from footfall.recovery_store import forget_unfinished
 from footfall.run_messages import (
     ControlTaken,
     Message,
@@ -107,7 +108,10 @@ def run_worker(order: WorkerOrder, tell: Pacer, stop: threading.Event, taken: Ta
         flow = load_flow(order.flow)(parts)
         _collect_garbage_less()
         interval = timedelta(milliseconds=settings.snapshot_interval)
-        recovery = None if order.recovery is None else RecoveryConfig(str(order.recovery))
+        recovery = None
+        if order.recovery is not None:
+            forget_unfinished(order.recovery)
+            recovery = RecoveryConfig(str(order.recovery))
         tell(WorkerStarted(order.worker, time.monotonic()))
         if order.addresses:
             await_listening(order.addresses[: order.worker], _JOIN_SECONDS)
