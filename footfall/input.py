@@ -435,6 +435,7 @@ class RecordInput(FixedPartitionedSource[Item, bytes]):
         self._ahead = ahead
         self._tell = tell
         self._stop = stop
+        self._together: dict[int, ReadingRound] = {}
 
     def list_parts(self) -> list[str]:
         """All partitions, on every worker; Bytewax spreads them."""
@@ -442,6 +443,8 @@ class RecordInput(FixedPartitionedSource[Item, bytes]):
 
     def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> PartitionInput:
         """Open a partition, at its start or where it was."""
+        # A process may have several workers, each a thread of its own.
+        together = self._together.setdefault(threading.get_ident(), ReadingRound(self._settings))
         return PartitionInput(
             self._settings,
             for_part,
@@ -449,4 +452,5 @@ class RecordInput(FixedPartitionedSource[Item, bytes]):
             ahead=self._ahead,
             tell=self._tell,
             stop=self._stop,
+            together=together,
         )
