@@ -24,7 +24,6 @@ import hashlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -47,11 +46,12 @@ from footfall.scoring.blend_loops import (
 )
 from footfall.scoring.feature_column import FeatureColumn
 from footfall.scoring.learner import Changes, Floats, LearnerState, check_rows
+from footfall.scoring.rising_loss import RisingLoss
 
-_FORMAT = 4
+_FORMAT = 5
 _FIRST_LABELS, _MOST_FIRST_LABELS = 32, 1_024
 BLOCK = 16
-_DRIFT_STEP = 6 * BLOCK
+_DRIFT_STEP = 32 * BLOCK
 _SURE_AFTER_DRIFT = 50.0
 
 
@@ -175,8 +175,6 @@ class Blend:
     """
 
     def __init__(self, columns: Sequence[FeatureColumn], declared: BlendParameters) -> None:
-        from river import drift  # noqa: PLC0415 - takes a second to load, and predictors don't need it
-
         self.declared = declared
         self.members = tuple(BinnedLinear(columns, member, BLOCK) for member in declared.members)
         self.columns = self.members[0].columns
@@ -185,8 +183,7 @@ class Blend:
         self.loss = declared.members[0].loss
         self.squares: Floats = np.zeros(self.published.parameters.size)
         self.drifts = 0
-        make_detector: Any = drift.ADWIN
-        self._detector = make_detector()
+        self._rising = RisingLoss()
         self._is_drifting = False
         self._first_rows: Floats = np.empty((0, len(self.columns)))
         self._first_labels: Floats = np.empty(0)
@@ -275,11 +272,7 @@ class Blend:
 
     def _watch(self, predicted: Floats, labels: Floats) -> None:
         """Look for drift; where it was found, be as quick as at first again, from the end of some block on."""
-        detector = self._detector
-        for loss in ((predicted - labels) ** 2).tolist():
-            before = detector.estimation
-            detector.update(loss)
-            self._is_drifting |= detector.drift_detected and detector.estimation > before
+        self._is_drifting |= self._rising.take((predicted - labels) ** 2) > 0
         if self._is_drifting and self.version % _DRIFT_STEP == 0:
             self._is_drifting = False
             self.drifts += 1
@@ -315,7 +308,7 @@ class Blend:
             "members": tuple(member.state() for member in self.members),
             "drifts": self.drifts,
             "is_drifting": self._is_drifting,
-            "detector": pickle.dumps(self._detector),
+            "rising": pickle.dumps(self._rising),
         }
         return LearnerState(self.kind, self.version, parts)
 
@@ -331,5 +324,5 @@ class Blend:
         self._first_rows, self._first_labels = parts["first_rows"].copy(), parts["first_labels"].copy()
         self._open_rows, self._open_labels = parts["open_rows"].copy(), parts["open_labels"].copy()
         self.drifts, self._is_drifting = parts["drifts"], parts["is_drifting"]
-        self._detector = pickle.loads(parts["detector"])  # noqa: S301 - a learner's own state
+        self._rising = pickle.loads(parts["rising"])  # noqa: S301 - a learner's own state
         self._cut = None

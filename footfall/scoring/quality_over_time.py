@@ -6,12 +6,12 @@ ADWIN), and counts where that has risen: over means of ten labels a change of be
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from footfall.scoring.learner import Floats
+from footfall.scoring.rising_loss import RisingLoss
 
 WINDOW = 5_000
 """Figures are of so many labels, at most."""
@@ -42,8 +42,6 @@ class QualityOverTime:
     """The last predictions of some learners, with their labels, in the order in which these came."""
 
     def __init__(self, learners: int, *, values: bool) -> None:
-        from river import drift  # noqa: PLC0415 - a second to load, which runs without models needn't wait
-
         self.values = values
         self.labels = 0
         self.positives = 0
@@ -52,8 +50,7 @@ class QualityOverTime:
         self._last = -1
         self._predicted = np.zeros((WINDOW, learners))
         self._labels = np.zeros(WINDOW)
-        make_detector: Any = drift.ADWIN
-        self._detectors: list[Any] = [make_detector() for _ in range(learners)]
+        self._rising = [RisingLoss() for _ in range(learners)]
 
     @property
     def mean_label(self) -> float:
@@ -71,15 +68,8 @@ class QualityOverTime:
             # One after the other: how many come at once mustn't change the sum.
             self.total += label
         for number in range(predicted.shape[1]):
-            self._watch(number, _losses(predicted[:, number], labels, values=self.values))
-
-    def _watch(self, number: int, losses: Floats) -> None:
-        detector = self._detectors[number]
-        for loss in losses.tolist():
-            before = detector.estimation
-            detector.update(loss)
-            if detector.drift_detected and detector.estimation > before:
-                self.drifts[number] += 1
+            losses = _losses(predicted[:, number], labels, values=self.values)
+            self.drifts[number] += self._rising[number].take(losses)
 
     def due(self, time: int) -> Iterator[tuple[int, Figures]]:
         """The figures of each learner, if none have been given in this hour."""
