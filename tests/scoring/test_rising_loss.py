@@ -2,7 +2,6 @@
 
 import itertools
 import pickle
-from itertools import pairwise
 from random import Random
 
 import numpy as np
