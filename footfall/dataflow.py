@@ -47,7 +47,7 @@ from footfall.unknown_format import UnknownFormat
 from footfall.warm_up import warm_up
 
 _STATUS_SECONDS = 1.0
-_LIVE_SETTLE_STEP = 500
+_LIVE_SETTLE_STEP = 1_000
 
 
 class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):

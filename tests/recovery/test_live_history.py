@@ -26,6 +26,7 @@ from live_runs import (
     LiveCase,
     Record,
     differences,
+    has_scored,
     in_one_piece,
     running,
     traffic,
@@ -62,7 +63,12 @@ class HistoryCase(LiveCase):
             marks = [v for name, v in now.items() if name.startswith("footfall_watermark_timestamp_seconds{")]
             lags = [v for name, v in now.items() if name.startswith("footfall_lag_records{")]
             waiting = [v for name, v in now.items() if name.startswith("footfall_sink_waiting_rows{")]
-            good = len(marks) == PARTITIONS and min(marks) >= seal and len(lags) >= PARTITIONS
+            good = (
+                len(marks) == PARTITIONS
+                and min(marks) >= seal
+                and len(lags) >= PARTITIONS
+                and has_scored(now)
+            )
             if not good or any(lags) or len(waiting) != 2 or any(waiting):
                 calm.clear()
                 return False
