@@ -31,6 +31,8 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -20, 43
 _SIGN_BINS = 128
 _CODES, _COARSE_CODES = 31, 14
 _GROUP = 3
+_LARGEST = 1.7976931348623157e308
+"""The largest finite number: the infinite edges that fill up lie above it."""
 _NO_DATA_GROUPS = (0, 7)
 
 
@@ -82,14 +84,12 @@ def edge_bin(value: Any, edges: Any) -> Any:
         return UNKNOWN
     if value == 0.0:
         return ZERO
-    low, high = 0, edges.size
-    while low < high:
-        middle = (low + high) // 2
-        if edges[middle] <= value and not math.isinf(edges[middle]):
-            low = middle + 1
-        else:
-            high = middle
-    return _FIRST + low
+    # Compared with all of them: a vector instruction for some is quicker than branches that nothing foretells.
+    value = min(value, _LARGEST)
+    below = 0
+    for place in range(edges.size):
+        below += edges[place] <= value
+    return _FIRST + below
 
 
 def cut_edges(values: Floats, share: float, limit: int) -> Floats:

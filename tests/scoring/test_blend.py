@@ -171,7 +171,7 @@ def test_drift_makes_steps_large_again() -> None:
     assert max(member.squares.max() for member in learner.members) > 100
     while not learner.drifts:
         begin = learner.version
-        learner.learn(rows[begin : begin + 48], labels[begin : begin + 48])
+        learner.learn(rows[begin : begin + 32], labels[begin : begin + 32])
     assert learner.version % BLOCK == 0
     assert learner.version <= 5_500
     assert max(member.squares.max() for member in learner.members) == 50
