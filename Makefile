@@ -43,10 +43,10 @@ types: setup ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup ## The tests of the library and its contracts, in parallel
-	$(PYTEST) -n auto --dist loadfile --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
+	$(PYTEST) -n auto --dist loadfile --durations 12 --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
-	$(PYTEST) -n 4 --dist loadfile tests/e2e tests/recovery
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder --durations 12 tests/recovery tests/e2e
 
 torture: setup ## Live runs under attack in their long form: kills, outages, full disks (half an hour)
 	TORTURE=1 $(PYTEST) -s tests/recovery/test_live_kills.py tests/recovery/test_live_store.py \

@@ -6,11 +6,16 @@ warm. Without this, a live run's first batch would wait for it.
 
 from dataclasses import replace
 
+import numpy as np
+
 from footfall.clock import ClockSettings, PartitionClock
 from footfall.event_batch import split_by_shard
 from footfall.input import InputSettings
 from footfall.profiles import load_loops
 from footfall.records import RecordBlock
+from footfall.scoring.feature_loops import LABEL, MOMENT
+from footfall.scoring.model_step import ModelStep
+from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.shard import Shard, ShardSettings
 
 _VISITORS = 64
@@ -41,6 +46,8 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     shard = Shard("warm-up", replace(shards, partitions=1, triggers=triggers, scores=scores))
     if triggers is not None:
         load_loops()
+    if scores is not None:
+        _warm_up_models(scores)
     for ended in (False, True):
         rows = events if not ended else clock.take(events.clear(), ended=True)
         if shards.event_columns:
@@ -50,3 +57,18 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
         ):
             batch.ended = ended
             shard.take([batch])
+
+
+def _warm_up_models(settings: ScoreSettings) -> None:
+    """Have models that are thrown away score and learn; River, which takes up to a second, is loaded for that."""
+    step = ModelStep(replace(settings, wants_rows=False), ("warm-up",))
+    moments = np.zeros(_VISITORS, MOMENT)
+    moments["low"] = moments["id_low"] = np.arange(1, _VISITORS + 1)
+    moments["models"] = (1 << len(step.models)) - 1
+    rows = np.zeros((_VISITORS, len(settings.plan.features)))
+    step.take([ShardScoring("warm-up", 9 * settings.tick, moments, rows, None, np.zeros(0, LABEL))])
+    for model in step.models:
+        labels = np.zeros(_VISITORS, LABEL)
+        labels["id_high"], labels["id_low"] = model.predict(moments, rows).ids
+        labels["value"] = np.arange(_VISITORS) % 2
+        model.learn(labels)

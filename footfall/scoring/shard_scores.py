@@ -501,7 +501,9 @@ class _Round:
         # Columns without a value in this round are left out of the keys.
         names = [name for name in sorted(plan.event_columns) if name in settled.rows.columns]
         rows = settled.rows[settled.places[taken], names or settled.rows.columns[:1]]
-        filled = [column for column in rows.iter_columns() if column.null_count() < rows.height]
+        filled = [
+            each for each in rows.iter_columns() if each.name in names and each.null_count() < rows.height
+        ]
         values = [column.to_list() for column in filled] or [[None] * rows.height]
         keys = list(zip([tuple(column.name for column in filled)] * rows.height, *values, strict=True))
         new = {key: place for place, key in enumerate(keys) if key not in known}
