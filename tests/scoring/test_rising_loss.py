@@ -3,6 +3,7 @@
 import itertools
 import pickle
 from random import Random
+from typing import Any
 
 import numpy as np
 from river import drift
@@ -17,7 +18,8 @@ def losses(seed: int, levels: list[float], each: int = 3_000) -> list[float]:
 
 
 def found_by_river(values: list[float]) -> int:
-    detector = drift.ADWIN()
+    make: Any = drift.ADWIN
+    detector = make()
     found = 0
     for value in values:
         before = detector.estimation
