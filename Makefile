@@ -48,9 +48,9 @@ unit: setup ## The tests of the library and its contracts, in parallel
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
 	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder --durations 12 tests/recovery tests/e2e
 
-torture: setup ## Live runs under attack in their long form: kills, outages, full disks (half an hour)
-	TORTURE=1 $(PYTEST) -s tests/recovery/test_live_kills.py tests/recovery/test_live_store.py \
-		tests/recovery/test_live_broker.py tests/recovery/test_live_sizes.py
+torture: setup ## Runs under attack in their long form: kills, outages, full disks (half an hour)
+	TORTURE=1 $(PYTEST) -s tests/recovery/test_kills.py tests/recovery/test_live_kills.py \
+		tests/recovery/test_live_store.py tests/recovery/test_live_broker.py tests/recovery/test_live_sizes.py
 
 wheel: setup ## Build the wheel into dist/ and test it without the source
 	rm -rf dist

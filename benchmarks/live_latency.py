@@ -8,8 +8,8 @@ shipped patterns and rules (or those of `--patterns`, such as the three of `benc
 every 10 s, lateness 5 s and an embedded store. Two more rules are early, on patterns whose matches wait neither for a
 trailing absence nor for an earlier partial match: one of a single event (`service_completed`), one of two events of a
 visitor within 10 s. A message's id carries the time at which it was handed to the producer; what a consumer gets is
-dated as it comes. So the figures hold the producer's linger (5 ms), two ways through the broker and all of the flow, and
-everything shares the machine's processors. What comes after `--` goes to `footfall live`. Exits with 1 if a goal is
+dated as it comes. So the figures hold the producer's linger (5 ms), two ways through the broker and all of the flow,
+and everything shares the machine's processors. What comes after `--` goes to `footfall live`. Exits with 1 if a goal is
 missed or a trigger is lost or sent twice.
 """
 

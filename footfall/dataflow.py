@@ -374,7 +374,7 @@ def flow_parts(
         settle_step=_LIVE_SETTLE_STEP if source.live else 1,
         scores=None if in_force.now.scores is None else replace(in_force.now.scores, wants_rows=bool(sinks)),
     )
-    warm_up(input_settings, shard_settings)
+    warm_up(input_settings, shard_settings, models=not source.live)
     recoverable = settings.state is not None
 
     def new_shard(state: bytes | None) -> ShardStep:

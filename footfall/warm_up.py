@@ -30,8 +30,11 @@ def _record(number: int) -> str:
     )
 
 
-def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
-    """Send records through decoding, the clock, and shards that are thrown away."""
+def warm_up(inputs: InputSettings, shards: ShardSettings, *, models: bool) -> None:
+    """Send records through decoding, the clock, and shards that are thrown away, and have `models` score and learn.
+
+    One worker of all has the models. A live run does without their second in each: it waits for it once.
+    """
     plan = inputs.in_force.now.plan
     columns = inputs.decoded_columns(plan)
     formatted = inputs.new_format(None, frozenset(columns))
@@ -46,7 +49,7 @@ def warm_up(inputs: InputSettings, shards: ShardSettings) -> None:
     shard = Shard("warm-up", replace(shards, partitions=1, triggers=triggers, scores=scores))
     if triggers is not None:
         load_loops()
-    if scores is not None:
+    if scores is not None and models:
         _warm_up_models(scores)
     for ended in (False, True):
         rows = events if not ended else clock.take(events.clear(), ended=True)

@@ -1,5 +1,9 @@
-"""Runs that are killed, again and again, and resumed: nothing is lost, nothing comes twice, no answer changes."""
+"""Runs that are killed, again and again, and resumed: nothing is lost, nothing comes twice, no answer changes.
 
+`make torture` kills each twenty times.
+"""
+
+import os
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 from command_line import Ended, Started, replay, run, wait_until
 from stored_rows import in_files, in_store
 
-KILLS = 20
+KILLS = 20 if os.environ.get("TORTURE") == "1" else 8
 OF_A_LEG = ("seconds", "events_per_second", "peak_rss_mb", "restarts", "workers")
 
 
@@ -91,7 +95,7 @@ class Case:
 
 
 @pytest.mark.parametrize(("workers", "visitors", "batch_size"), [(1, 1500, 200), (2, 500, 150)])
-def test_a_run_that_is_killed_twenty_times_ends_as_one_that_is_not(
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(
     tmp_path: Path, workers: int, visitors: int, batch_size: int
 ) -> None:
     case = Case(tmp_path, workers=workers, visitors=visitors, batch_size=batch_size)
@@ -115,4 +119,4 @@ def test_a_run_that_is_killed_twenty_times_ends_as_one_that_is_not(
     print(f"killed {case.kills}, resumed at {case.resumed_at}, finished {case.finished} times")
     # Each of these legs was begun by a kill in the middle of reading.
     went_on = [records for records in case.resumed_at if records]
-    assert len(went_on) >= 5, f"too few kills in the middle of reading: {case.resumed_at}"
+    assert len(went_on) >= KILLS // 4, f"too few kills in the middle of reading: {case.resumed_at}"
