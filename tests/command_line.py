@@ -41,10 +41,14 @@ class Ended:
         return found
 
 
+SETTINGS: dict[str, str] = {}
+"""Variables that every command gets; see the fixture `without_scores`."""
+
+
 def environment(marker: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command: without settings of the machine's, and marked, so that it can be found."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOOTFALL_")}
-    return {**kept, "PYTHONPATH": _SOURCE, "COLUMNS": "200", _MARKER: marker, **(more or {})}
+    return {**kept, "PYTHONPATH": _SOURCE, "COLUMNS": "200", _MARKER: marker, **SETTINGS, **(more or {})}
 
 
 def command(arguments: Sequence[object]) -> list[str]:

@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from command_line import failed, run
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 VISITORS = 120
 
 

@@ -13,6 +13,8 @@ from command_line import replay
 from footfall.records import KEPT_BYTES, MAX_RECORD_BYTES
 from footfall.store import open_store, parse_dsn
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 COUNT = 100_000
 UNTOUCHED = 0.4
 START = 1_760_000_000_000

@@ -10,6 +10,8 @@ import pytest
 import zstandard
 from command_line import failed, replay, run
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 NO_STORE = ("--store", "none")
 START = 1_760_000_000_000
 

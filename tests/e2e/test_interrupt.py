@@ -10,6 +10,8 @@ import pytest
 from command_line import Started, failed, replay, run, wait_until
 from stored_rows import in_store
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 SLOW = ("--store", "none", "--batch-size", 20, "--snapshot-interval", "100 ms", "--shards", 2)
 OF_A_LEG = ("seconds", "events_per_second", "peak_rss_mb", "restarts", "workers")
 

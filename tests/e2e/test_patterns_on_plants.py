@@ -11,6 +11,8 @@ from footfall.demo import Score, scores
 from footfall.simulate_plants import PATTERNS
 from footfall.store import open_store, parse_dsn
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 CALM = ("--bots", 0, "--dirty", 0, "--clock-errors", 0, "--duplicates", 0, "--late", 0)
 ROUGH = ("--bots", 0.1, "--dirty", 0.02, "--clock-errors", 0.1, "--duplicates", 0.1, "--late", 0.03)
 A_DAY = ("--visitors", 1_500)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from command_line import replay
 
+pytestmark = pytest.mark.usefixtures("without_scores")
+
 
 @pytest.fixture(scope="module")
 def plain(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

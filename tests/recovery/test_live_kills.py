@@ -14,7 +14,7 @@ from kafka_broker import KafkaBroker
 from live_runs import Feed, LiveCase, differences, traffic
 
 LONG = os.environ.get("TORTURE") == "1"
-KILLS, VISITORS = (25, 119_000) if LONG else (4, 2_000)
+KILLS, VISITORS = (25, 119_000) if LONG else (4, 1_200)
 PARTITIONS = 4
 TARGETS = ("worker", "parent", "all")
 WITHIN = 1_800.0 if LONG else 120.0

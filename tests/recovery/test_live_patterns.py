@@ -1,6 +1,7 @@
 """Patterns and rules that change while a live run reads, with kills: as if both sets had always been known."""
 
 import json
+import os
 import time
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from kafka_broker import KafkaBroker
 from kafka_messages import read_topic, topic_ends
 from live_runs import LIMIT, PATTERNS, Answers, Feed, LiveCase, differences, running, traffic
 
+LONG = os.environ.get("TORTURE") == "1"
 VISITORS = 1_500
 PARTITIONS = 4
 OFTEN = ("--snapshot-interval", "300 ms", "--batch-size", 1_000, "--pattern-check", "200 ms")
@@ -104,7 +106,7 @@ def knowing_all(folder: Path, broker: KafkaBroker, topic: str, state: Path) -> A
 
 
 @pytest.mark.timeout(580)
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2] if LONG else [2])
 def test_patterns_that_change_under_kills_answer_as_if_they_had_always_been_known(
     tmp_path: Path, kafka: KafkaBroker, workers: int
 ) -> None:
