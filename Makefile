@@ -46,10 +46,12 @@ unit: setup ## The tests of the library and its contracts, in parallel
 	$(PYTEST) -n auto --dist loadfile --durations 12 --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
-	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder --durations 12 tests/e2e/test_interrupt.py tests/recovery tests/e2e
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder --durations 12 \
+		tests/e2e/test_interrupt.py tests/recovery tests/e2e
 
 torture: setup ## Runs under attack in their long form: kills, outages, full disks (half an hour)
-	TORTURE=1 $(PYTEST) -s tests/recovery/test_kills.py tests/recovery/test_live_kills.py tests/recovery/test_live_patterns.py \
+	TORTURE=1 $(PYTEST) -s tests/recovery/test_kills.py tests/recovery/test_live_kills.py \
+		tests/recovery/test_live_patterns.py \
 		tests/recovery/test_live_store.py tests/recovery/test_live_broker.py tests/recovery/test_live_sizes.py
 
 wheel: setup ## Build the wheel into dist/ and test it without the source

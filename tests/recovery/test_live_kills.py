@@ -61,7 +61,7 @@ def _over(leg: Started) -> bool:
 
 
 @pytest.mark.timeout(7_200 if LONG else 300)
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2] if LONG else [2])
 def test_a_live_run_that_is_killed_again_and_again_answers_as_one_that_is_not(
     tmp_path: Path, kafka: KafkaBroker, workers: int
 ) -> None:
