@@ -144,7 +144,15 @@ class StateFolder:
             return ()
         try:
             found = pickle.loads(base64.b64decode(_read_whole(path)["models"], validate=True))  # noqa: S301 - our own
-        except (KeyError, TypeError, ValueError, pickle.UnpicklingError, AttributeError, EOFError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            pickle.UnpicklingError,
+            AttributeError,
+            ImportError,
+            EOFError,
+        ) as error:
             raise StateError(f"{path} is damaged: begin anew with an empty --state folder") from error
         return tuple(found)
 
