@@ -276,7 +276,8 @@ def _close_due(
 
 @compiled
 def _mark_superseded(events: Any, order: Any, gap: Any, table: Any, out: Any) -> None:
-    # `order` lists the events from the latest back; `table` keeps, of each message, the copy read first so far.
+    # `order` lists the events from the latest back; `table` has, of each message, the copy that stays and was met last:
+    # among those that stay within the gap, it is the one that was read first.
     mask = table.size - 1
     for k in range(order.size):
         i = order[k]
@@ -296,16 +297,18 @@ def _mark_superseded(events: Any, order: Any, gap: Any, table: Any, out: Any) ->
                 and other.visitor_high == event.visitor_high
                 and other.partition == event.partition
             ):
-                if other.offset > event.offset:
-                    table[at] = i
-                elif other.time - event.time <= gap:
+                if other.offset < event.offset and other.time - event.time <= gap:
                     out[i] = True
+                else:
+                    table[at] = i
                 break
             at = (at + 1) & mask
 
 
 def superseded(events: Events, order: npt.NDArray[np.int64], gap: int) -> npt.NDArray[np.bool_]:
-    """Which events are copies that a copy of an earlier position and a later time replaces.
+    """Which events are copies that a copy of an earlier position and a later time (by at most `gap`) replaces.
+
+    A copy that is replaced itself replaces none.
 
     `events` are all that are in hand (about to be settled, or waiting), `order` sorts them by time, the latest
     first.

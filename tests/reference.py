@@ -143,17 +143,16 @@ def clocked(
 def superseded(events: Sequence[Event], gap: int) -> set[Event]:
     """Of sorted events, the copies in whose place one stays that was read earlier and happened later.
 
-    Among the copies that were read from the same partition and come later in the order, it is the one that was
-    read first; it counts if that was before this one, and if it is at most `gap` later.
+    It was read from the same partition, is at most `gap` later, and has no such copy itself.
     """
     copies: dict[tuple[str, str, int], list[Event]] = {}
     for event in events:
         copies.setdefault((event.record.visitor, event.record.message, event.partition), []).append(event)
-    gone = set()
+    gone: set[Event] = set()
     for alike in copies.values():
-        for place, event in enumerate(alike[:-1]):
-            first = min(alike[place + 1 :], key=lambda copy: copy.offset)
-            if first.offset < event.offset and first.time - event.time <= gap:
+        for place, event in reversed(list(enumerate(alike))):
+            staying = (copy for copy in alike[place + 1 :] if copy not in gone)
+            if any(copy.offset < event.offset and copy.time - event.time <= gap for copy in staying):
                 gone.add(event)
     return gone
 

@@ -211,6 +211,8 @@ def events(*copies: tuple[int, int, int, int]) -> np.ndarray[tuple[int], np.dtyp
         ([(0, 1, 0, 2), (5, 1, 0, 1), (9, 1, 0, 0)], [True, True, False]),
         ([(0, 1, 0, 2), (5, 1, 0, 1), (15, 1, 0, 0)], [False, True, False]),
         ([(0, 1, 0, 1), (5, 1, 0, 2), (9, 1, 0, 0)], [True, True, False]),
+        ([(0, 1, 0, 2), (9, 1, 0, 1), (20, 1, 0, 0)], [True, False, False]),
+        ([(0, 1, 0, 1), (3, 1, 0, 2), (12, 1, 0, 0)], [False, True, False]),
     ],
 )
 def test_superseded(copies: list[tuple[int, int, int, int]], gone: list[bool]) -> None:
