@@ -43,7 +43,7 @@ types: setup ## mypy --strict
 	$(BIN)/mypy
 
 unit: setup ## The tests of the library and its contracts, in parallel
-	$(PYTEST) -n auto --dist loadfile --durations 12 --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
+	$(PYTEST) -n 4 --dist loadfile --durations 12 --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
 
 e2e: setup ## The tests of whole runs: crashes, resumes, several workers
 	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder --durations 12 \

@@ -29,7 +29,7 @@ def test_good(): ...
 def outcomes(pytester: pytest.Pytester) -> dict[str, int]:
     folder = pytester.mkdir("checkout") / "tests"
     folder.mkdir()
-    for name in ("conftest.py", "kafka_fixtures.py", "kafka_broker.py"):
+    for name in ("conftest.py", "command_line.py", "kafka_fixtures.py", "kafka_broker.py"):
         shutil.copy(Path(__file__).with_name(name), folder / name)
     (folder / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", str(folder)).parseoutcomes()
