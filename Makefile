@@ -12,7 +12,7 @@ DIRECT := import tomllib; t = tomllib.load(open("pyproject.toml", "rb")); \
 PYTEST := $(BIN)/python -m pytest
 FILE ?=
 
-.PHONY: help setup demo test lint types unit e2e torture wheel bench docs lock clean
+.PHONY: help setup demo test lint types loops unit e2e torture wheel bench docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1	\2/' | expand -t 16
@@ -33,7 +33,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## A day at a repair shop's site: simulate, replay into ClickHouse, compare with the truth
 	@$(BIN)/footfall demo
 
-test: lint types unit e2e wheel ## Everything that CI checks
+test: setup ## Everything that CI checks
+	$(MAKE) lint
+	$(MAKE) --jobs=2 types loops
+	$(MAKE) unit e2e wheel
 
 lint: setup ## ruff: rules and layout
 	$(BIN)/ruff check .
@@ -41,6 +44,11 @@ lint: setup ## ruff: rules and layout
 
 types: setup ## mypy --strict
 	$(BIN)/mypy
+
+loops: setup ## Compile the loops, so that tests side by side don't all do so (does nothing the second time)
+	@mkdir -p build
+	@$(BIN)/footfall simulate build/loops.ndjson --visitors 50 >build/loops.log 2>&1 && \
+		$(BIN)/footfall replay build/loops.ndjson --store none >>build/loops.log 2>&1 || { cat build/loops.log; exit 1; }
 
 unit: setup ## The tests of the library and its contracts, in parallel
 	$(PYTEST) -n 4 --dist loadfile --durations 12 --ignore tests/e2e --ignore tests/recovery --ignore tests/wheel
