@@ -33,7 +33,7 @@ from footfall.run_messages import Tell
 from footfall.scoring.feature_plan import FeaturePlan
 from footfall.scoring.model_step import ModelStep
 from footfall.scoring.score_model import ScoreModel, models_digest
-from footfall.scoring.score_rows import ScoreRows
+from footfall.scoring.score_step import ScoreStep
 from footfall.scoring.scored_triggers import score_fields
 from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.sessions import SessionSettings
@@ -130,63 +130,6 @@ class ShardStep(StatefulBatchLogic[ShardBatch, Settled, bytes]):
         state = self._shard.snapshot()
         self._snapshot = (len(state), time.monotonic() - began)
         return state
-
-
-class ScoreStep(StatefulBatchLogic[ShardScoring, ScoreRows, bytes]):
-    """The models of a run as Bytewax keeps them, under one key for all shards."""
-
-    def __init__(
-        self, step: ModelStep, in_force: PlanInForce, *, recoverable: bool, tell: Tell, live: bool
-    ) -> None:
-        self._step = step
-        self._tell = tell
-        self._live = live
-        self._told = 0.0
-        self._news = False
-        self._in_force = in_force
-        self._records = in_force.now.records
-        self._recoverable = recoverable
-        step.go_by(self._records)
-
-    def on_batch(self, values: list[ShardScoring]) -> tuple[list[ScoreRows], bool]:
-        """Take what shards have settled, give out what that lets be scored."""
-        # A record is here before anything is read that it is in force for.
-        records = self._in_force.now.records
-        if records is not self._records:
-            self._records = records
-            self._step.go_by(records)
-        rows = self._step.take(values)
-        self._news = self._live
-        if self._news and time.monotonic() >= self._told + _STATUS_SECONDS:
-            self._tell_status()
-        return [rows] if rows else [], StatefulBatchLogic.RETAIN
-
-    def notify_at(self) -> datetime | None:
-        """When there is something to tell of that hasn't been told."""
-        if not self._news:
-            return None
-        wait = max(0.0, self._told + _STATUS_SECONDS - time.monotonic())
-        return datetime.now(UTC) + timedelta(seconds=wait)
-
-    def on_notify(self) -> tuple[list[ScoreRows], bool]:
-        """Say where the models stand, as nothing has come that would have had it said."""
-        if self._news:
-            self._tell_status()
-        return [], StatefulBatchLogic.RETAIN
-
-    def on_eof(self) -> tuple[list[ScoreRows], bool]:
-        """Say where the models stand when the input has stopped."""
-        self._tell_status(final=True)
-        return [], StatefulBatchLogic.RETAIN
-
-    def _tell_status(self, *, final: bool = False) -> None:
-        self._told = time.monotonic()
-        self._news = False
-        self._tell(self._step.status(final=final))
-
-    def snapshot(self) -> bytes:
-        """The models' state; nothing where the run keeps none."""
-        return self._step.snapshot() if self._recoverable else b""
 
 
 MODELS_KEY = "models"

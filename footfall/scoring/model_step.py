@@ -39,7 +39,7 @@ from footfall.scoring.shard_scores import ScoreSettings, ShardScoring
 from footfall.tables import TRIGGERS
 from footfall.trigger_rows import decision_rows
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -69,11 +69,13 @@ class ModelStep:
     Attributes:
         settings: features, models and the length of a tick.
         shards: the names of all shards.
+        untold: what `take` has given that hasn't gone out; kept here by who calls it.
     """
 
     settings: ScoreSettings
     shards: tuple[str, ...]
     models: list[RunningModel] = field(init=False)
+    untold: list[ScoreRows] = field(default_factory=list)
     until: dict[str, int] = field(default_factory=dict)
     _last: RecordTable = field(init=False)
     _triggers: ScoredTriggers = field(default_factory=ScoredTriggers)
@@ -300,6 +302,7 @@ class ModelStep:
             "ended": self._ended,
             "digest": self._digest,
             "swept": self._swept,
+            "untold": self.untold,
         }
         return pickle.dumps(state, protocol=5)
 
@@ -322,7 +325,7 @@ class ModelStep:
             model.resume(kept["models"][model.model.name], None if logs is None else logs[number + 1])
         self.until, self._moments, self._labels = kept["until"], kept["moments"], kept["labels"]
         self._triggers, self._ended, self._swept = kept["triggers"], kept["ended"], kept["swept"]
-        self._digest = kept["digest"]
+        self._digest, self.untold = kept["digest"], kept["untold"]
         self._last = kept["last"] if logs is None else logs[0].restore(kept["last"])
 
     def _open_logs(self) -> tuple[RecordLog[RecordTable], ...] | None:
