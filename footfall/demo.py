@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from footfall.progress import ProgressLine
 from footfall.report import Report
 from footfall.run import Run, RunRequest
+from footfall.scoring.report_table import report_table
 from footfall.settings import Settings
 from footfall.simulate_command import write_traffic
 from footfall.store import open_store, parse_dsn
@@ -137,11 +138,9 @@ def _show(
             "SELECT event, uniqExact(visitor_id) AS visitors FROM events WHERE NOT bot GROUP BY event "
             "UNION ALL SELECT '', uniqExact(visitor_id) FROM events WHERE NOT bot"
         )
-        stored = store.query(
-            "SELECT (SELECT count() FROM events) AS events, (SELECT count() FROM late_events) AS late_events, "
-            "(SELECT count() FROM sessions) AS sessions, (SELECT count() FROM matches) AS matches, "
-            "(SELECT count() FROM dead_letters) AS dead_letters"
-        )
+        stored = {
+            table.name: int(store.query(f"SELECT count() FROM {table.name}").item()) for table in TABLES
+        }
         found = scores(plants_file, store.query("SELECT pattern, visitor_id, stages FROM matches"))
     finally:
         store.close()
@@ -182,7 +181,16 @@ def _show(
             "an event; footfall simulate --duration shows it)[/]"
         )
 
-    rows = ", ".join(f"{name} {count:,}" for name, count in stored.row(0, named=True).items())
+    if (models := report_table(report.scores)) is not None:
+        console.rule("[bold]scores", align="left")
+        console.print(models)
+        if not stored["model_quality"]:
+            console.print(
+                "[dim]predictions wait for what happens within 7 days or more; before that models have nothing to "
+                "learn from (footfall simulate --lives shows it)[/]"
+            )
+
+    rows = ", ".join(f"{name} {count:,}" for name, count in stored.items() if count)
     console.rule("[bold]in ClickHouse", align="left")
     console.print(rows)
     console.print(

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from footfall.live_report import LiveReport
 from footfall.live_run import STATE, LiveRun
+from footfall.scoring.report_table import report_table
 from footfall.settings import Settings, redacted
 
 
@@ -38,6 +39,8 @@ def print_totals(report: LiveReport, settings: Settings, console: Console | None
         console.print(f"{report.early:,} matches told early, {report.retracted:,} of them taken back")
     for rule, counts in report.triggers.items():
         console.print(f"{rule}: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()))
+    if (models := report_table(report.scores)) is not None:
+        console.print(models)
     state = settings.state or STATE
     console.print(
         f"[dim]answer {report.answer}; {_where_rows_are(report, settings)}; "

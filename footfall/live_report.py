@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from footfall.report import add_counts, answer_of
+from footfall.report import add_counts, answer_of, scores_of
 from footfall.run_events import outlet
 from footfall.run_messages import Message, ModelStatus, Progress, ShardStatus, SinkStatus
 
@@ -18,6 +18,7 @@ class LiveReport:
         answer: the digest over (kind, id, content) of what has settled: that of a replay of the same records.
         matches: settled ones by pattern; `early` were told before, `retracted` taken back.
         triggers: decisions by rule, then by status.
+        scores: model -> its champion, how much was predicted and learnt, and each learner's last figures.
         lag: records that hadn't been read yet, where that is known.
         unsent: what waits on disk to be sent when the run goes on: outlet (`store`, `webhook`) -> rows or messages.
     """
@@ -44,6 +45,7 @@ class LiveReport:
     restarts: int
     lag: int
     unsent: dict[str, int]
+    scores: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON types."""
@@ -83,6 +85,8 @@ class LiveTally:
             for rule, counts in shard.triggers.items():
                 add_counts(triggers.setdefault(rule, {}), counts)
         models = () if self.models is None else (self.models,)
+        for rule, counts in self.models.triggers.items() if self.models else ():
+            add_counts(triggers.setdefault(rule, {}), counts)
         late = sum(partition.late for partition in partitions)
         return LiveReport(
             records=sum(partition.records for partition in partitions),
@@ -107,6 +111,7 @@ class LiveTally:
             restarts=restarts,
             lag=sum(partition.lag or 0 for partition in partitions),
             unsent=self._unsent(),
+            scores=scores_of(self.models),
         )
 
     def _unsent(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from footfall.duration import format_duration
 from footfall.progress import ProgressLine
 from footfall.report import Report
 from footfall.run import Outcome, Run, RunRequest
+from footfall.scoring.report_table import report_table
 from footfall.settings import Settings, redacted
 
 
@@ -76,6 +77,8 @@ def print_report(report: Report, settings: Settings, console: Console | None = N
         )
     if report.pending:
         console.print(f"{report.pending:,} matches of patterns that wait longer than a day are still pending")
+    if (models := report_table(report.scores)) is not None:
+        console.print(models)
     console.print(
         f"{report.seconds:,.2f} s, {report.events_per_second:,.0f} records/s with {report.workers} "
         f"worker{'s' if report.workers > 1 else ''}, {report.peak_rss_mb:,.0f} MB"

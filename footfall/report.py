@@ -140,11 +140,14 @@ class Tally:
             peak_rss_mb=round(peak_rss_mb, 1),
             restarts=restarts,
             pattern_versions=dict(sorted(pattern_versions.items())),
-            scores={} if self.models is None else _scores(self.models),
+            scores=scores_of(self.models),
         )
 
 
-def _scores(models: ModelStatus) -> dict[str, Any]:
+def scores_of(models: ModelStatus | None) -> dict[str, Any]:
+    """What a report says of models."""
+    if models is None:
+        return {}
     return {
         name: {
             "champion": champion,

@@ -12,6 +12,7 @@ from rich.console import Console
 from footfall.cli import main
 from footfall.live_command import print_totals
 from footfall.live_report import LiveReport, LiveTally
+from footfall.run_messages import ModelStatus
 from footfall.settings import Settings
 
 SETTINGS = Settings(store="clickhouse://ann:secret@host/db")
@@ -53,6 +54,22 @@ def test_rows_that_still_wait_are_told_by_the_sinks_last_words() -> None:
     assert "; 38 rows wait in the spool for clickhouse://ann:***@host/db; " in said
     assert "; 1 message waits for the webhook; " in said
     assert "rows in" not in said
+
+
+def test_models_and_the_triggers_that_asked_for_them_are_told() -> None:
+    models = ModelStatus(
+        None, 0, {"lead": "one"}, {"lead": 7}, {"lead": {"one": 5}}, {"lead": {}}, {"cart": {"fired": 2, "unmet": 1}},
+        (1, 2),
+    )  # fmt: skip
+    plain = report_of(shard_status(triggers={"cart": {"fired": 1}}))
+    report = report_of(shard_status(triggers={"cart": {"fired": 1}}), models)
+    assert report.triggers == {"cart": {"fired": 3, "unmet": 1}}
+    assert plain.triggers == {"cart": {"fired": 1}}
+    assert report.scores["lead"]["predictions"] == 7
+    assert report.answer != plain.answer
+    said = [" ".join(line.split()) for line in printed(report).splitlines()]
+    assert "lead one 7 5" in said
+    assert "cart: 3 fired, 1 unmet" in said
 
 
 @pytest.mark.parametrize(
