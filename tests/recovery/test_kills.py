@@ -16,6 +16,9 @@ from stored_rows import in_files, in_store
 
 LONG = os.environ.get("TORTURE") == "1"
 KILLS = 20 if LONG else 6
+pytestmark = (
+    [] if LONG else [pytest.mark.usefixtures("without_scores")]
+)  # those of test_score_kills.py are enough
 OF_A_LEG = ("seconds", "events_per_second", "peak_rss_mb", "restarts", "workers")
 
 
